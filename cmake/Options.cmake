@@ -1,0 +1,18 @@
+# What every target of ours is built with: warnings as the style asks, hardening in release too.
+add_library(iommud_options INTERFACE)
+target_include_directories(iommud_options INTERFACE "${PROJECT_SOURCE_DIR}")
+target_compile_definitions(iommud_options INTERFACE _GLIBCXX_ASSERTIONS)
+target_compile_options(iommud_options INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wswitch-enum
+    -fstack-protector-strong -fstack-clash-protection -fcf-protection)
+target_link_options(iommud_options INTERFACE LINKER:-z,relro,-z,now LINKER:--as-needed)
+if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug" AND NOT IOMMUD_SANITIZE)
+    target_compile_definitions(iommud_options INTERFACE _FORTIFY_SOURCE=2)
+endif()
+if(IOMMUD_WERROR)
+    target_compile_options(iommud_options INTERFACE -Werror)
+endif()
+if(IOMMUD_SANITIZE)
+    target_compile_options(iommud_options INTERFACE -fsanitize=${IOMMUD_SANITIZE} -fno-omit-frame-pointer)
+    target_link_options(iommud_options INTERFACE -fsanitize=${IOMMUD_SANITIZE})
+    target_compile_definitions(iommud_options INTERFACE IOMMUD_SANITIZED=1)
+endif()

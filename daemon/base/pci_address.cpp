@@ -1,0 +1,44 @@
+#include "daemon/base/pci_address.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+namespace iommud {
+namespace {
+
+bool lower_hex(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
+
+template <class T>
+bool read_hex(std::string_view text, T& value) {
+    if (text.empty() || !lower_hex(text)) {
+        return false;
+    }
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+    return error == std::errc{} && end == text.data() + text.size();
+}
+
+}  // namespace
+
+std::optional<PciAddress> PciAddress::parse(std::string_view text) {
+    constexpr std::size_t tail = sizeof(":00:00.0") - 1;
+    if (text.size() < 4 + tail || text.size() > 8 + tail) {
+        return std::nullopt;
+    }
+    const std::string_view domain = text.substr(0, text.size() - tail);
+    const std::string_view rest = text.substr(domain.size());
+    if (rest[0] != ':' || rest[3] != ':' || rest[6] != '.' || (domain.size() > 4 && domain[0] == '0')) {
+        return std::nullopt;
+    }
+    PciAddress address;
+    if (!read_hex(domain, address.domain) || !read_hex(rest.substr(1, 2), address.bus) ||
+        !read_hex(rest.substr(4, 2), address.slot) || !read_hex(rest.substr(7, 1), address.function) ||
+        address.slot > 31 || address.function > 7) {
+        return std::nullopt;
+    }
+    return address;
+}
+
+std::string PciAddress::text() const { return fmt::format("{:04x}:{:02x}:{:02x}.{:x}", domain, bus, slot, function); }
+
+}  // namespace iommud

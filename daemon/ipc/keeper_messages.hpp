@@ -1,0 +1,84 @@
+// To and from a keeper, on its control channel (descriptor 3). The first frame, KeeperStart, was put there by the
+// vault's child that opened the nodes; all later ones come from the monitor, or, KeeperAdd, from a child of the vault.
+#pragma once
+
+#include "daemon/ipc/worker_messages.hpp"
+
+namespace iommud::ipc {
+
+inline constexpr int keeper_control_fd = 3;   // SEQPACKET
+inline constexpr int keeper_lifeline_fd = 4;  // a pipe's read end: hangs up when the vault dies
+inline constexpr int worker_monitor_fd = 3;     // SEQPACKET
+inline constexpr int worker_connection_fd = 4;  // the client's; absent for the system bus
+
+enum class KeeperRole : std::uint8_t { keeper = 0, successor = 1 };
+[[nodiscard]] constexpr bool valid_enum(KeeperRole role) { return role <= KeeperRole::successor; }
+
+// Descriptors. keeper: the context, the delivery end, then a device for each of `devices` (type1: the container, the
+// delivery end, then a group for each of `groups`). successor: the inert copy of the context only. simulated: the
+// delivery end only (keeper), none (successor).
+struct KeeperStart {
+    static constexpr MessageType type = MessageType::keeper_start;
+    KeeperRole role = KeeperRole::keeper;
+    KernelInterface kernel = KernelInterface::iommufd;
+    LeaseId lease = 0;
+    Mode mode = Mode::managed;
+    std::uint64_t reserve = 0;  // bytes that may be mapped
+    std::uint64_t memlock = 0;  // RLIMIT_MEMLOCK to go down to, once the keeper has locked its own memory
+    std::uint32_t maps = 0;
+    std::vector<PciAddress> devices;
+    std::vector<PciAddress> no_reset_allowed;
+    auto fields() {
+        return std::tie(role, kernel, lease, mode, reserve, memlock, maps, devices, no_reset_allowed);
+    }
+};
+
+// Descriptors: the delivery end, then a device for each of `devices`.
+struct KeeperAdd {
+    static constexpr MessageType type = MessageType::keeper_add;
+    std::vector<PciAddress> devices;
+    std::vector<PciAddress> no_reset_allowed;
+    auto fields() { return std::tie(devices, no_reset_allowed); }
+};
+
+struct ReportRequest {
+    static constexpr MessageType type = MessageType::report_request;
+    auto fields() { return std::tie(); }
+};
+
+// Ends the lease: holders are told ReleaseRequested, and after `grace_usec` Revoked; 0: at once.
+struct TakeBack {
+    static constexpr MessageType type = MessageType::take_back;
+    std::uint64_t grace_usec = 0;
+    std::string reason;
+    auto fields() { return std::tie(grace_usec, reason); }
+};
+
+// Sent when the state changes, on ReportRequest, and at most every 50 ms while `mapped` changes.
+struct KeeperReport {
+    static constexpr MessageType type = MessageType::keeper_report;
+    LeaseState state = LeaseState::granting;
+    std::uint64_t mapped = 0;  // bytes that the kernel charges
+    std::uint32_t maps = 0;
+    std::vector<PciAddress> no_reset;  // devices bound that have no working reset
+    auto fields() { return std::tie(state, mapped, maps, no_reset); }
+};
+
+// The grant (or the addition) failed; nothing was delivered. After a failed grant the keeper cleans up and exits 0.
+struct KeeperFailed {
+    static constexpr MessageType type = MessageType::keeper_failed;
+    ErrorCode code = ErrorCode::internal;
+    std::string message;
+    auto fields() { return std::tie(code, message); }
+};
+
+// Keeper -> worker, once, through the delivery pair: descriptors in the order of `names`: "lease", then "device:ADDRESS"
+// for each device asked.
+struct Delivery {
+    static constexpr MessageType type = MessageType::delivery;
+    LeaseId lease = 0;
+    std::vector<std::string> names;
+    auto fields() { return std::tie(lease, names); }
+};
+
+}  // namespace iommud::ipc

@@ -1,0 +1,169 @@
+// Between the monitor and the vault: five verbs, and what the vault says of its own accord. The vault takes no path, no
+// program name and no uid to run as from the monitor: only addresses, slots and accounts.
+#pragma once
+
+#include "daemon/ipc/worker_messages.hpp"
+
+namespace iommud::ipc {
+
+inline constexpr std::uint32_t worker_uid_base = 0x78000000;  // + connection slot
+inline constexpr std::uint32_t max_worker_slot = 1088;
+inline constexpr std::uint32_t keeper_uid_base = 0x70000000;  // + account slot
+inline constexpr std::size_t max_lease_devices = 32;
+inline constexpr std::size_t max_record = max_string;
+
+// ---- monitor -> vault
+
+// Verb 1. Descriptors: for client and admin the connection, then the worker's end of its channel; for system_bus the
+// latter only. The monitor sends WorkerStart on its own end.
+struct StartWorker {
+    static constexpr MessageType type = MessageType::start_worker;
+    std::uint32_t slot = 0;
+    ConnectionKind kind = ConnectionKind::client;
+    auto fields() { return std::tie(slot, kind); }
+};
+
+// Verb 2. Descriptor: the keeper's end of the delivery pair. Answered by GrantResult.
+struct GrantLease {
+    static constexpr MessageType type = MessageType::grant_lease;
+    LeaseId lease = 0;
+    std::uint32_t account_uid = 0;
+    Mode mode = Mode::managed;
+    std::uint64_t reserve = 0;       // bytes this lease may map
+    std::uint64_t memlock = 0;       // RLIMIT_MEMLOCK of the keeper: the account's limit less its direct reservations
+    std::uint64_t memory_max = 0;    // memory.max of the account's cgroup
+    std::uint32_t maps = 0;          // most maps at a time
+    std::vector<PciAddress> devices;
+    std::vector<PciAddress> no_reset_allowed;  // devices that may be given although they cannot be reset
+    Bytes record;                              // a LeaseRecord, which the vault does not read
+    auto fields() {
+        return std::tie(lease, account_uid, mode, reserve, memlock, memory_max, maps, devices, no_reset_allowed, record);
+    }
+};
+
+// Verb 3. Descriptor: the keeper's end of a delivery pair. `record` replaces the old one. Answered by ExtendResult.
+struct ExtendLease {
+    static constexpr MessageType type = MessageType::extend_lease;
+    LeaseId lease = 0;
+    std::vector<PciAddress> devices;
+    std::vector<PciAddress> no_reset_allowed;
+    Bytes record;
+    auto fields() { return std::tie(lease, devices, no_reset_allowed, record); }
+};
+
+// Verb 4: for every keeper of an account, and its cgroup; or an end to one child, by pidfd.
+struct SetLimit {
+    static constexpr MessageType type = MessageType::set_limit;
+    std::uint32_t account_uid = 0;
+    std::uint64_t memlock = 0;
+    std::uint64_t memory_max = 0;
+    auto fields() { return std::tie(account_uid, memlock, memory_max); }
+};
+
+enum class ChildKind : std::uint8_t { worker = 0, keeper = 1 };
+[[nodiscard]] constexpr bool valid_enum(ChildKind kind) { return kind <= ChildKind::keeper; }
+
+struct KillChild {
+    static constexpr MessageType type = MessageType::kill_child;
+    ChildKind kind = ChildKind::worker;
+    std::uint64_t id = 0;  // worker slot or lease
+    auto fields() { return std::tie(kind, id); }
+};
+
+// Verb 5: keep a value, and at most one descriptor (a listening socket), for the next monitor. Same name: replaced.
+struct Hold {
+    static constexpr MessageType type = MessageType::hold;
+    std::string name;
+    Bytes value;
+    auto fields() { return std::tie(name, value); }
+};
+struct Unhold {
+    static constexpr MessageType type = MessageType::unhold;
+    std::string name;
+    auto fields() { return std::tie(name); }
+};
+
+// ---- vault -> monitor. First VaultHello, then a HeldLease for each lease and a HeldThing for each Hold, then
+// HoldingsComplete.
+
+struct VaultHello {
+    static constexpr MessageType type = MessageType::vault_hello;
+    std::uint32_t protocol = 1;
+    KernelInterface kernel = KernelInterface::iommufd;
+    LeaseId last_lease = 0;  // no lease had a greater id: the next monitor counts on from here
+    std::vector<std::string> dropped_invariants;  // what this vault cannot give (not root, no cgroup), in words
+    auto fields() { return std::tie(protocol, kernel, last_lease, dropped_invariants); }
+};
+
+// Descriptors: the monitor's end of the keeper's channel, the keeper's pidfd.
+struct HeldLease {
+    static constexpr MessageType type = MessageType::held_lease;
+    LeaseId lease = 0;
+    bool successor = false;  // the keeper died; this is the one that cleans up after it
+    Bytes record;
+    auto fields() { return std::tie(lease, successor, record); }
+};
+
+struct HeldThing {  // with the descriptor, when one is held
+    static constexpr MessageType type = MessageType::held_thing;
+    std::string name;
+    Bytes value;
+    auto fields() { return std::tie(name, value); }
+};
+
+struct HoldingsComplete {
+    static constexpr MessageType type = MessageType::holdings_complete;
+    auto fields() { return std::tie(); }
+};
+
+struct WorkerExited {
+    static constexpr MessageType type = MessageType::worker_exited;
+    std::uint32_t slot = 0;
+    std::string status;  // "exited 0", "killed by SIGSYS"
+    auto fields() { return std::tie(slot, status); }
+};
+
+// The nodes are open and the keeper is on its way; or nothing was given and nothing is left. On success with the
+// monitor's end of the keeper's channel and the keeper's pidfd.
+struct GrantResult {
+    static constexpr MessageType type = MessageType::grant_result;
+    LeaseId lease = 0;
+    bool granted = false;
+    ErrorCode code = ErrorCode::internal;
+    std::string message;
+    auto fields() { return std::tie(lease, granted, code, message); }
+};
+struct ExtendResult {
+    static constexpr MessageType type = MessageType::extend_result;
+    LeaseId lease = 0;
+    bool granted = false;
+    ErrorCode code = ErrorCode::internal;
+    std::string message;
+    auto fields() { return std::tie(lease, granted, code, message); }
+};
+
+// A keeper died without having finished; its successor unmaps and destroys. Descriptors as in HeldLease.
+struct KeeperDied {
+    static constexpr MessageType type = MessageType::keeper_died;
+    LeaseId lease = 0;
+    std::string status;
+    auto fields() { return std::tie(lease, status); }
+};
+
+// The kernel has let go of everything; the vault has forgotten the lease.
+struct LeaseEnded {
+    static constexpr MessageType type = MessageType::lease_ended;
+    LeaseId lease = 0;
+    auto fields() { return std::tie(lease); }
+};
+
+// ---- a child of the vault, before it execs, to the vault; with the inert copy of the context when `ok`
+struct ChildReport {
+    static constexpr MessageType type = MessageType::child_report;
+    bool ok = false;
+    ErrorCode code = ErrorCode::internal;
+    std::string message;
+    auto fields() { return std::tie(ok, code, message); }
+};
+
+}  // namespace iommud::ipc
