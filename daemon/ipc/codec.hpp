@@ -158,7 +158,9 @@ static_assert(sizeof(FrameHeader) == 8);
 // The frame of `message`, which has `static constexpr MessageType type` and `fields()`.
 template <class Message>
 [[nodiscard]] Bytes encode(const Message& message) {
-    Bytes frame(sizeof(FrameHeader));
+    Bytes frame;
+    frame.reserve(512);  // most frames: one allocation
+    frame.resize(sizeof(FrameHeader));
     Encoder encoder(frame);
     encoder(message);
     const FrameHeader header{static_cast<std::uint32_t>(Message::type),
