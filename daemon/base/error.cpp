@@ -1,7 +1,5 @@
 #include "daemon/base/error.hpp"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <cstring>
 
@@ -36,8 +34,10 @@ ErrorCode error_code_from_dbus_name(std::string_view name) {
 
 bool valid_error_code(std::uint32_t number) { return number < error_code_count; }
 
+// By hand, not by fmt: a keeper, which is counted in kilobytes, links this.
 std::string errno_message(std::string_view what, int error_number) {
-    return fmt::format("{}: {}", what, strerrordesc_np(error_number) ? strerrordesc_np(error_number) : "unknown error");
+    const char* const text = ::strerrordesc_np(error_number);
+    return std::string(what).append(": ").append(text != nullptr ? text : "unknown error");
 }
 
 }  // namespace iommud

@@ -1,7 +1,5 @@
 #include "daemon/base/pci_address.hpp"
 
-#include <fmt/format.h>
-
 #include <charconv>
 
 namespace iommud {
@@ -16,6 +14,14 @@ bool read_hex(std::string_view text, T& value) {
     }
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
     return error == std::errc{} && end == text.data() + text.size();
+}
+
+// By hand, not by fmt: a keeper, which is counted in kilobytes, links this.
+void append_hex(std::string& text, std::uint32_t value, std::size_t least_digits) {
+    char digits[8];
+    const auto [end, error] = std::to_chars(digits, digits + sizeof digits, value, 16);
+    const auto count = static_cast<std::size_t>(end - digits);
+    text.append(least_digits > count ? least_digits - count : 0, '0').append(digits, count);
 }
 
 }  // namespace
@@ -39,6 +45,13 @@ std::optional<PciAddress> PciAddress::parse(std::string_view text) {
     return address;
 }
 
-std::string PciAddress::text() const { return fmt::format("{:04x}:{:02x}:{:02x}.{:x}", domain, bus, slot, function); }
+std::string PciAddress::text() const {
+    std::string text;
+    append_hex(text, domain, 4);
+    append_hex(text += ':', bus, 2);
+    append_hex(text += ':', slot, 2);
+    append_hex(text += '.', function, 1);
+    return text;
+}
 
 }  // namespace iommud
