@@ -1,0 +1,122 @@
+// Acquire: look at the devices, ask policy, charge, and have the vault start a keeper. The order is part of the
+// contract: what a caller may not have it is not told the state of.
+#include <fmt/format.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <set>
+
+#include "daemon/base/bytes.hpp"
+#include "daemon/base/log.hpp"
+#include "daemon/monitor/answers.hpp"
+#include "daemon/monitor/connection.hpp"
+#include "daemon/monitor/device_request.hpp"
+#include "daemon/monitor/monitor.hpp"
+
+namespace iommud::monitor {
+namespace {
+
+constexpr std::size_t max_label = 256;
+
+std::uint64_t now_usec() {
+    timeval now{};
+    ::gettimeofday(&now, nullptr);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_usec);
+}
+
+struct Approved {
+    policy::Account account;
+    policy::Decision decision;
+};
+
+Result<Approved> approve(Monitor& monitor, const Connection& connection, const ipc::AcquireRequest& request) {
+    if (request.label.size() > max_label) {
+        return fail(ErrorCode::invalid_argument,
+                    fmt::format("label has {} bytes, at most {} are allowed", request.label.size(), max_label));
+    }
+    if (request.mode != Mode::managed) {
+        return fail(ErrorCode::unsupported_mode,
+                    fmt::format("mode {}: this daemon gives managed leases only", name_of(request.mode)));
+    }
+    Result<policy::Request> asked = device_request(monitor, request.devices, request.mode, request.memory);
+    if (!asked) {
+        return tl::unexpected(asked.error());
+    }
+    const policy::Subject subject = subject_of(connection.who());
+    policy::Decision decision = policy::evaluate(monitor.policy().current(), subject, *asked);
+    if (!decision.allowed) {
+        return fail(decision.code, decision.message);
+    }
+    const std::optional<policy::Account> account = policy::account_of(monitor.policy().current(), subject);
+    if (!account) {
+        return fail(ErrorCode::access_denied,
+                    fmt::format("uid {} has no account in the policy: nothing says how much memory it may pin",
+                                connection.who().uid));
+    }
+    if (Result<void> free = devices_free(monitor, connection, request.devices); !free) {
+        return tl::unexpected(free.error());
+    }
+    return Approved{*account, std::move(decision)};
+}
+
+}  // namespace
+
+void answer_acquire(Monitor& monitor, Connection& connection, const ipc::AcquireRequest& request) {
+    Result<Approved> approved = approve(monitor, connection, request);
+    if (!approved) {
+        log::debug(fmt::format("{} does not get a lease: {}", connection.who().text(), approved.error().message));
+        connection.fail_request(request.cookie, approved.error());
+        return;
+    }
+    const auto& [account, decision] = *approved;
+    const Limits limits{account.memory, account.leases, account.devices};
+    const Claim claim{decision.memory, static_cast<std::uint32_t>(request.devices.size()), false};
+    Result<Charge> charge = monitor.ledger().charge(account.uid, limits, claim);
+    auto delivery = ipc::Channel::pair();
+    if (!charge || !delivery) {
+        connection.fail_request(request.cookie, charge ? delivery.error() : charge.error());
+        return;
+    }
+
+    Lease& lease = monitor.leases().open({.id = monitor.leases().next_id(),
+                                          .account_uid = account.uid,
+                                          .holder_uid = connection.who().uid,
+                                          .holder_pid = static_cast<std::uint32_t>(connection.who().pid),
+                                          .endpoint = connection.endpoint(),
+                                          .mode = request.mode,
+                                          .label = request.label,
+                                          .rule = decision.rule,
+                                          .memory = charge->memory(),
+                                          .created_usec = now_usec(),
+                                          .devices = request.devices});
+    lease.charge = std::move(*charge);
+    lease.grant = Waiter{connection.weak_from_this(), request.cookie};
+    monitor.views().lease_changed(lease);
+    monitor.views().bring_up_to_date(connection);
+
+    std::vector<UniqueFd> to_worker;
+    to_worker.push_back(delivery->first.take());
+    connection.send(ipc::DeliveryComing{.cookie = request.cookie, .lease = lease.record.id}, std::move(to_worker));
+    std::vector<UniqueFd> to_keeper;
+    to_keeper.push_back(delivery->second.take());
+    monitor.vault().send(
+        ipc::GrantLease{.lease = lease.record.id,
+                        .account_uid = account.uid,
+                        .mode = request.mode,
+                        .reserve = lease.record.memory,
+                        .memlock = monitor.ledger().figures(account.uid).managed_memory(),
+                        .memory_max = Monitor::cgroup_memory(account.memory),
+                        .maps = decision.maps,
+                        .devices = request.devices,
+                        .no_reset_allowed = monitor.keepers().no_reset_allowed(
+                            request.devices, account.uid, connection.endpoint(), decision.allow_no_reset),
+                        .record = ipc::encode_value(lease.record)},
+        std::move(to_keeper));
+    log::info(fmt::format("lease {} for {}: {} device(s), {} pinned at most, by rule {}", lease.record.id,
+                          connection.who().text(), request.devices.size(), format_bytes(lease.record.memory),
+                          decision.rule),
+              {{"IOMMUD_LEASE", std::to_string(lease.record.id)},
+               {"IOMMUD_UID", std::to_string(connection.who().uid)}});
+}
+
+}  // namespace iommud::monitor

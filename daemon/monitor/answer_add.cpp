@@ -1,0 +1,85 @@
+// Add: further devices into a lease's own context (hotplug). The same questions as for Acquire, of the same client; the
+// memory stays what it was.
+#include <fmt/format.h>
+
+#include "daemon/base/log.hpp"
+#include "daemon/monitor/answers.hpp"
+#include "daemon/monitor/connection.hpp"
+#include "daemon/monitor/device_request.hpp"
+#include "daemon/monitor/monitor.hpp"
+
+namespace iommud::monitor {
+namespace {
+
+Result<policy::Decision> approve(Monitor& monitor, const Connection& connection, const Lease& lease,
+                                 const std::vector<PciAddress>& devices) {
+    if (lease.state != LeaseState::active || !lease.adding.empty()) {
+        return fail(ErrorCode::invalid_argument,
+                    fmt::format("lease {} is {}{}: nothing can be added to it now", lease.record.id,
+                                name_of(lease.state), lease.adding.empty() ? "" : ", with an addition under way"));
+    }
+    if (lease.record.devices.size() + devices.size() > ipc::max_lease_devices) {
+        return fail(ErrorCode::invalid_argument,
+                    fmt::format("lease {} has {} devices, {} more were asked, at most {} fit", lease.record.id,
+                                lease.record.devices.size(), devices.size(), ipc::max_lease_devices));
+    }
+    const Result<policy::Request> asked = device_request(monitor, devices, lease.record.mode, lease.record.memory);
+    if (!asked) {
+        return tl::unexpected(asked.error());
+    }
+    policy::Decision decision =
+        policy::evaluate(monitor.policy().current(), subject_of(connection.who()), *asked);
+    if (!decision.allowed) {
+        return fail(decision.code, decision.message);
+    }
+    if (Result<void> free = devices_free(monitor, connection, devices); !free) {
+        return tl::unexpected(free.error());
+    }
+    return decision;
+}
+
+}  // namespace
+
+void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest& request) {
+    Lease* lease = monitor.leases().find(request.lease);
+    if (lease == nullptr || !may_see(connection, lease->record)) {
+        connection.fail_request(request.cookie, {ErrorCode::no_such_lease, fmt::format("no lease {}", request.lease)});
+        return;
+    }
+    const Result<policy::Decision> decision = approve(monitor, connection, *lease, request.devices);
+    auto delivery = ipc::Channel::pair();
+    if (!decision || !delivery) {
+        connection.fail_request(request.cookie, decision ? delivery.error() : decision.error());
+        return;
+    }
+    if (Result<void> charged = lease->charge->extend(static_cast<std::uint32_t>(request.devices.size())); !charged) {
+        connection.fail_request(request.cookie, charged.error());
+        return;
+    }
+    lease->adding = request.devices;
+    lease->addition = Waiter{connection.weak_from_this(), request.cookie};
+    for (const PciAddress& device : request.devices) {
+        monitor.leases().index_device(device, lease->record.id);
+        lease->record.devices.push_back(device);
+    }
+    monitor.views().lease_changed(*lease);
+    monitor.views().bring_up_to_date(connection);
+
+    std::vector<UniqueFd> to_worker;
+    to_worker.push_back(delivery->first.take());
+    connection.send(ipc::DeliveryComing{.cookie = request.cookie, .lease = lease->record.id}, std::move(to_worker));
+    std::vector<UniqueFd> to_keeper;
+    to_keeper.push_back(delivery->second.take());
+    monitor.vault().send(
+        ipc::ExtendLease{.lease = lease->record.id,
+                         .devices = request.devices,
+                         .no_reset_allowed = monitor.keepers().no_reset_allowed(
+                             request.devices, lease->record.account_uid, connection.endpoint(),
+                             decision->allow_no_reset),
+                         .record = ipc::encode_value(lease->record)},
+        std::move(to_keeper));
+    log::info(fmt::format("lease {} gets {} more device(s)", lease->record.id, request.devices.size()),
+              {{"IOMMUD_LEASE", std::to_string(lease->record.id)}});
+}
+
+}  // namespace iommud::monitor

@@ -1,0 +1,66 @@
+// Explain: the decision that Acquire would take, and each rule's part in it. For oneself; for anyone on the admin
+// socket.
+#include <fmt/format.h>
+
+#include "daemon/monitor/answers.hpp"
+#include "daemon/monitor/connection.hpp"
+#include "daemon/monitor/device_request.hpp"
+#include "daemon/monitor/monitor.hpp"
+
+namespace iommud::monitor {
+namespace {
+
+Result<policy::Subject> subject_asked(Monitor& monitor, const Connection& connection,
+                                      const std::optional<std::string>& user) {
+    if (!user) {
+        return subject_of(connection.who());
+    }
+    if (!connection.admin()) {
+        return fail(ErrorCode::access_denied, "only an administrator may ask about somebody else");
+    }
+    std::optional<policy::Subject> subject = policy::subject_named(monitor.policy().names(), *user);
+    if (!subject) {
+        return fail(ErrorCode::invalid_argument, fmt::format("no user \"{}\" in /etc/passwd, nor a uid", *user));
+    }
+    return *subject;
+}
+
+void send_trace(Connection& connection, std::uint64_t cookie, const policy::Decision& decision) {
+    ipc::ExplainEntries entries{
+        .cookie = cookie, .last = false, .allowed = decision.allowed, .decision = decision.message, .trace = {}};
+    std::size_t bytes = 0;
+    for (const policy::TraceEntry& entry : decision.trace) {
+        const auto map = entry.as_map();
+        std::size_t size = 8;
+        for (const auto& [key, value] : map) {
+            size += key.size() + value.size() + 8;
+        }
+        if (bytes + size > ipc::max_frame / 2) {
+            connection.send(entries);
+            entries.trace.clear();
+            bytes = 0;
+        }
+        bytes += size;
+        entries.trace.push_back(map);
+    }
+    entries.last = true;
+    connection.send(entries);
+}
+
+}  // namespace
+
+void answer_explain(Monitor& monitor, Connection& connection, const ipc::ExplainRequest& request) {
+    const Result<policy::Subject> subject = subject_asked(monitor, connection, request.user);
+    if (!subject) {
+        connection.fail_request(request.cookie, subject.error());
+        return;
+    }
+    const Result<policy::Request> asked = device_request(monitor, request.devices, request.mode, request.memory);
+    if (!asked) {
+        connection.fail_request(request.cookie, asked.error());
+        return;
+    }
+    send_trace(connection, request.cookie, policy::explain(monitor.policy().current(), *subject, *asked));
+}
+
+}  // namespace iommud::monitor

@@ -1,0 +1,24 @@
+// Release: the holder ends its own lease. Answered when DMA has ended, not before.
+#include <fmt/format.h>
+
+#include "daemon/monitor/answers.hpp"
+#include "daemon/monitor/connection.hpp"
+#include "daemon/monitor/monitor.hpp"
+
+namespace iommud::monitor {
+
+void answer_release(Monitor& monitor, Connection& connection, const ipc::ReleaseRequest& request) {
+    Lease* lease = monitor.leases().find(request.lease);
+    if (lease == nullptr || !may_see(connection, lease->record)) {
+        connection.fail_request(request.cookie, {ErrorCode::no_such_lease, fmt::format("no lease {}", request.lease)});
+        return;
+    }
+    if (lease->state == LeaseState::draining) {
+        connection.send(ipc::RequestDone{.cookie = request.cookie});
+        return;
+    }
+    lease->releases.push_back({connection.weak_from_this(), request.cookie});
+    monitor.keepers().take_back(*lease, 0, "released");
+}
+
+}  // namespace iommud::monitor

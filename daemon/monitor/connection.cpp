@@ -1,0 +1,101 @@
+#include "daemon/monitor/connection.hpp"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include "daemon/base/log.hpp"
+#include "daemon/ipc/vault_messages.hpp"
+#include "daemon/monitor/dispatch.hpp"
+#include "daemon/monitor/monitor.hpp"
+
+namespace iommud::monitor {
+
+Connection::Connection(Monitor& monitor, ConnectionKind kind, Identity who, UniqueFd socket)
+    : monitor_(monitor), kind_(kind), who_(std::move(who)), socket_(std::move(socket)), retry_(monitor.io()) {}
+
+Connection::~Connection() { close(); }
+
+void Connection::close() {
+    retry_.cancel();
+    if (watch_ && watch_->is_open()) {
+        watch_->release();
+    }
+    watch_.reset();
+    socket_.reset();
+    if (worker_) {
+        worker_->close();
+        worker_.reset();
+    }
+}
+
+void Connection::wait_for_first_byte() {
+    watch_.emplace(monitor_.io(), socket_.get());
+    watch_->async_wait(boost::asio::posix::descriptor_base::wait_read,
+                       [weak = weak_from_this()](const boost::system::error_code& error) {
+                           if (const auto self = weak.lock(); self && !error) {
+                               self->first_byte();
+                           }
+                       });
+}
+
+void Connection::first_byte() {
+    char byte = 0;
+    if (::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
+        monitor_.drop(*this);
+        return;
+    }
+    if (monitor_.admission().start_worker(party(), Admission::Clock::now())) {
+        start_worker();
+        return;
+    }
+    // Over the rate: it waits, and whoever is not over it does not.
+    retry_.expires_after(std::chrono::milliseconds(100));
+    retry_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+        if (const auto self = weak.lock(); self && !error) {
+            self->first_byte();
+        }
+    });
+}
+
+void Connection::start_worker() {
+    auto pair = ipc::Channel::pair();
+    const std::optional<std::uint32_t> slot = monitor_.take_slot(*this);
+    if (!pair || !slot) {
+        log::warning(fmt::format("no worker for {}: {}, closing the connection", who_.text(),
+                                 pair ? "all are taken" : pair.error().message));
+        monitor_.drop(*this);
+        return;
+    }
+    slot_ = slot;
+    std::vector<UniqueFd> fds;
+    if (socket_.valid()) {
+        watch_->release();
+        watch_.reset();
+        fds.push_back(std::move(socket_));
+    }
+    fds.push_back(pair->second.take());
+    monitor_.vault().send(ipc::StartWorker{.slot = *slot, .kind = kind_}, std::move(fds));
+    worker_ = AsyncChannel::open(monitor_.io(), std::move(pair->first), {.most_fds = 0},
+                                 {.packet =
+                                      [this](ipc::Packet& packet) {
+                                          if (const char* fault = dispatch(monitor_, *this, packet)) {
+                                              monitor_.expel(*this, fault);
+                                          }
+                                      },
+                                  .ended = [this](const std::string& why) { worker_ended(why); }});
+    send(ipc::WorkerStart{.kind = kind_, .uid = who_.uid});
+    monitor_.views().introduce(*this);
+}
+
+void Connection::worker_ended(const std::string& why) {
+    if (why != "hung up") {
+        monitor_.expel(*this, why.c_str());
+    }
+    // otherwise it is on its way out, and the vault will say so
+}
+
+void Connection::fail_request(std::uint64_t cookie, const Error& error) {
+    send(ipc::RequestFailed{.cookie = cookie, .code = error.code, .message = error.message});
+}
+
+}  // namespace iommud::monitor

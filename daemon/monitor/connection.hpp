@@ -1,0 +1,63 @@
+// One client: who it is, fixed at connect, and the worker that parses what it says.
+#pragma once
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "daemon/ipc/worker_messages.hpp"
+#include "daemon/monitor/admission.hpp"
+#include "daemon/monitor/async_channel.hpp"
+#include "daemon/monitor/identity.hpp"
+
+namespace iommud::monitor {
+
+class Monitor;
+
+class Connection : public std::enable_shared_from_this<Connection> {
+  public:
+    // `socket`: the client's; none for the system bus, which has no client of its own.
+    Connection(Monitor& monitor, ConnectionKind kind, Identity who, UniqueFd socket);
+    ~Connection();
+
+    // A connection costs one descriptor until its first byte: the worker is started then.
+    void wait_for_first_byte();
+    void start_worker();
+
+    [[nodiscard]] ConnectionKind kind() const { return kind_; }
+    [[nodiscard]] bool admin() const { return kind_ == ConnectionKind::admin; }
+    [[nodiscard]] const Identity& who() const { return who_; }
+    [[nodiscard]] const std::string& endpoint() const { return endpoint_; }
+    [[nodiscard]] Admission::Party party() const { return {who_.uid, endpoint_}; }
+    [[nodiscard]] std::optional<std::uint32_t> slot() const { return slot_; }
+    [[nodiscard]] bool serving() const { return worker_ != nullptr; }
+
+    template <class Message>
+    void send(const Message& message, std::vector<UniqueFd> fds = {}) {
+        if (worker_) {
+            worker_->send(message, std::move(fds));
+        }
+    }
+    void fail_request(std::uint64_t cookie, const Error& error);
+
+    // The worker has exited, or is to be cut off.
+    void close();
+
+  private:
+    void first_byte();
+    void worker_ended(const std::string& why);
+
+    Monitor& monitor_;
+    ConnectionKind kind_;
+    Identity who_;
+    std::string endpoint_;  // empty: the host's
+    UniqueFd socket_;       // until the worker has it
+    std::optional<boost::asio::posix::stream_descriptor> watch_;  // borrows socket_
+    boost::asio::steady_timer retry_;
+    std::optional<std::uint32_t> slot_;
+    std::shared_ptr<AsyncChannel> worker_;
+};
+
+}  // namespace iommud::monitor

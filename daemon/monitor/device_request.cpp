@@ -1,0 +1,113 @@
+#include "daemon/monitor/device_request.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "daemon/ipc/vault_messages.hpp"
+#include "daemon/monitor/connection.hpp"
+#include "daemon/monitor/monitor.hpp"
+
+namespace iommud::monitor {
+namespace {
+
+policy::DeviceFacts facts_of(const Device& device) {
+    return {.address = device.address,
+            .vendor = device.vendor,
+            .device = device.device,
+            .subsystem_vendor = device.subsystem_vendor,
+            .subsystem_device = device.subsystem_device,
+            .class_code = device.class_code,
+            .iommu_group = device.iommu_group};
+}
+
+// Busy, or its like: said in full to those only who may see the lease.
+tl::unexpected<Error> taken(const Connection& connection, const PciAddress& asked, const PciAddress& held,
+                            const Lease& lease) {
+    const std::string what =
+        asked == held ? asked.text()
+                      : fmt::format("{}: {} of its IOMMU group, which is given as a whole,", asked.text(), held.text());
+    const std::string by =
+        may_see(connection, lease.record) ? fmt::format("lease {}", lease.record.id) : "somebody else's lease";
+    if (lease.state == LeaseState::draining) {
+        return fail(ErrorCode::draining,
+                    fmt::format("{} is still held open by a former holder ({}), though its DMA has ended", what, by));
+    }
+    return fail(ErrorCode::device_busy, fmt::format("{} is held by {}", what, by));
+}
+
+Result<void> device_free(Monitor& monitor, const Connection& connection, const Device& device) {
+    if (const auto reason = monitor.inventory().unsafe_reason(device)) {
+        return fail(ErrorCode::kernel_unsupported,
+                    fmt::format("{} may not be leased: {}", device.address.text(), *reason));
+    }
+    if (const Lease* lease = monitor.leases().holder_of(device.address)) {
+        return taken(connection, device.address, device.address, *lease);
+    }
+    for (const Device* member : monitor.inventory().group_members(device.iommu_group)) {
+        if (const Lease* lease = monitor.leases().holder_of(member->address)) {
+            return taken(connection, device.address, member->address, *lease);
+        }
+    }
+    if (!on_vfio_driver(device)) {
+        return fail(ErrorCode::group_not_viable,
+                    device.driver.empty()
+                        ? fmt::format("{} is bound to no driver; an administrator binds it to vfio-pci",
+                                      device.address.text())
+                        : fmt::format("{} is bound to the host's driver {}; an administrator binds it to vfio-pci",
+                                      device.address.text(), device.driver));
+    }
+    return monitor.inventory().viable(device.iommu_group);
+}
+
+}  // namespace
+
+Result<policy::Request> device_request(Monitor& monitor, const std::vector<PciAddress>& devices, Mode mode,
+                                       std::optional<std::uint64_t> memory) {
+    if (devices.empty() || devices.size() > ipc::max_lease_devices) {
+        return fail(ErrorCode::invalid_argument, fmt::format("{} devices asked, a lease has 1 to {}", devices.size(),
+                                                             ipc::max_lease_devices));
+    }
+    policy::Request request;
+    request.mode = mode;
+    request.memory = memory;
+    std::set<PciAddress> asked;
+    std::set<int> groups;
+    for (const PciAddress& address : devices) {
+        if (!asked.insert(address).second) {
+            return fail(ErrorCode::invalid_argument, fmt::format("{} is asked for twice", address.text()));
+        }
+        const Device* device = monitor.inventory().find(address);
+        if (device == nullptr) {
+            return fail(ErrorCode::no_such_device, fmt::format("no PCI device {} on this host", address.text()));
+        }
+        request.asked.push_back(facts_of(*device));
+        if (device->iommu_group >= 0 && groups.insert(device->iommu_group).second) {
+            for (const Device* member : monitor.inventory().group_members(device->iommu_group)) {
+                if (!member->bridge_or_port) {
+                    request.group_members.push_back(facts_of(*member));
+                }
+            }
+        }
+    }
+    return request;
+}
+
+Result<void> devices_free(Monitor& monitor, const Connection& connection, const std::vector<PciAddress>& devices) {
+    if (monitor.inventory().refresh_host()) {
+        monitor.views().all_devices_changed();
+    }
+    for (const PciAddress& address : devices) {
+        const Device* device = monitor.inventory().find(address);
+        if (device == nullptr) {
+            return fail(ErrorCode::no_such_device, fmt::format("no PCI device {} on this host", address.text()));
+        }
+        if (Result<void> free = device_free(monitor, connection, *device); !free) {
+            return free;
+        }
+    }
+    return {};
+}
+
+}  // namespace iommud::monitor

@@ -1,0 +1,58 @@
+#include "daemon/monitor/dispatch.hpp"
+
+#include <array>
+
+#include "daemon/monitor/answers.hpp"
+#include "daemon/monitor/connection.hpp"
+
+namespace iommud::monitor {
+namespace {
+
+enum class Who { clients, admins };  // admins: only what came through the admin socket (I2)
+
+struct Entry {
+    ipc::MessageType type;
+    Who who;
+    bool on_system_bus;  // where the worker, not the kernel, would vouch for who asks: nothing so far
+    bool (*answer)(Monitor&, Connection&, const ipc::Packet&);  // false: not well-formed
+};
+
+template <class Message, void (*Answer)(Monitor&, Connection&, const Message&)>
+bool decoded(Monitor& monitor, Connection& connection, const ipc::Packet& packet) {
+    const std::optional<Message> message = ipc::decode<Message>(packet.bytes);
+    if (message) {
+        Answer(monitor, connection, *message);
+    }
+    return message.has_value();
+}
+
+constexpr std::array<Entry, 7> table{{
+    {ipc::MessageType::acquire_request, Who::clients, false, decoded<ipc::AcquireRequest, answer_acquire>},
+    {ipc::MessageType::add_request, Who::clients, false, decoded<ipc::AddRequest, answer_add>},
+    {ipc::MessageType::explain_request, Who::clients, false, decoded<ipc::ExplainRequest, answer_explain>},
+    {ipc::MessageType::accounts_request, Who::clients, false, decoded<ipc::AccountsRequest, answer_accounts>},
+    {ipc::MessageType::release_request, Who::clients, false, decoded<ipc::ReleaseRequest, answer_release>},
+    {ipc::MessageType::revoke_request, Who::admins, false, decoded<ipc::RevokeRequest, answer_revoke>},
+    {ipc::MessageType::reload_request, Who::admins, false, decoded<ipc::ReloadRequest, answer_reload>},
+}};
+
+}  // namespace
+
+const char* dispatch(Monitor& monitor, Connection& connection, const ipc::Packet& packet) {
+    const std::uint32_t type = ipc::frame_type(packet.bytes);
+    for (const Entry& entry : table) {
+        if (static_cast<std::uint32_t>(entry.type) != type) {
+            continue;
+        }
+        if (entry.who == Who::admins && !connection.admin()) {
+            return "sent an administrator's request from a client's connection";
+        }
+        if (connection.kind() == ConnectionKind::system_bus && !entry.on_system_bus) {
+            return "sent a request from the system bus";
+        }
+        return entry.answer(monitor, connection, packet) ? nullptr : "sent a malformed frame";
+    }
+    return "sent a frame of an unknown type";
+}
+
+}  // namespace iommud::monitor

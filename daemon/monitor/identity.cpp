@@ -1,0 +1,157 @@
+#include "daemon/monitor/identity.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77  // asm-generic/socket.h of Linux 6.5
+#endif
+
+namespace iommud::monitor {
+namespace {
+
+// The text of a small file in /proc; empty when it cannot be read.
+std::string read_proc(const std::string& path) {
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    std::string text(16 * 1024, '\0');
+    const ssize_t size = fd.valid() ? ::read(fd.get(), text.data(), text.size()) : -1;
+    text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    return text;
+}
+
+// A pidfd becomes readable when its process has exited: what was read by number before is then worth nothing.
+bool still_runs(BorrowedFd pidfd) {
+    pollfd entry{pidfd.get(), POLLIN, 0};
+    return ::poll(&entry, 1, 0) == 0;
+}
+
+std::optional<pid_t> pid_of(BorrowedFd pidfd) {
+    const std::string info = read_proc(fmt::format("/proc/self/fdinfo/{}", pidfd.get()));
+    constexpr std::string_view key = "Pid:\t";
+    const std::size_t at = info.find(key);
+    pid_t pid = 0;
+    if (at == std::string::npos) {
+        return std::nullopt;
+    }
+    const auto [end, error] = std::from_chars(info.data() + at + key.size(), info.data() + info.size(), pid);
+    // -1: reaped; 0: in a pid namespace that is not below ours
+    return error == std::errc{} && pid > 0 ? std::optional(pid) : std::nullopt;
+}
+
+Result<std::vector<gid_t>> peer_groups(BorrowedFd socket) {
+    std::vector<gid_t> groups(64);
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        auto size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+        if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size) == 0) {
+            groups.resize(size / sizeof(gid_t));
+            return groups;
+        }
+        if (errno != ERANGE) {
+            break;
+        }
+        groups.resize(size / sizeof(gid_t));  // the kernel says how many there are: at most 65,536
+    }
+    return fail(ErrorCode::internal, errno_message("SO_PEERGROUPS", errno));
+}
+
+}  // namespace
+
+std::string Identity::text() const { return fmt::format("uid {} (pid {})", uid, pid); }
+
+Result<Identity> identify_peer(BorrowedFd socket) {
+    Identity who;
+    ucred credentials{};
+    socklen_t size = sizeof credentials;
+    if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
+        return fail(ErrorCode::internal, errno_message("SO_PEERCRED", errno));
+    }
+    who.uid = credentials.uid;
+    who.gid = credentials.gid;
+    who.pid = credentials.pid;
+    if (who.uid == static_cast<uid_t>(-1)) {
+        return fail(ErrorCode::internal, "SO_PEERCRED: the peer has no uid here");
+    }
+    Result<std::vector<gid_t>> groups = peer_groups(socket);
+    if (!groups) {
+        return tl::unexpected(groups.error());
+    }
+    who.groups = std::move(*groups);
+    if (std::find(who.groups.begin(), who.groups.end(), who.gid) == who.groups.end()) {
+        who.groups.push_back(who.gid);
+    }
+
+    int pidfd = -1;
+    size = sizeof pidfd;
+    if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0) {
+        const int error = errno;
+        if (error == ENOPROTOOPT) {
+            return who;  // a kernel without it: uid and groups are all that is known
+        }
+        return fail(ErrorCode::internal, errno_message("SO_PEERPIDFD", error));
+    }
+    who.pidfd = UniqueFd(pidfd);
+    const std::optional<pid_t> pid = pid_of(who.pidfd.borrow());
+    if (!pid) {
+        return fail(ErrorCode::internal, "the peer has exited");
+    }
+    who.pid = *pid;
+    const std::string cgroup = read_proc(fmt::format("/proc/{}/cgroup", *pid));
+    const std::string uid_map = read_proc(fmt::format("/proc/{}/uid_map", *pid));
+    if (!still_runs(who.pidfd.borrow())) {
+        return fail(ErrorCode::internal, "the peer has exited");
+    }
+    who.unit = outermost_unit(cgroup);
+    who.initial_user_namespace = is_initial_uid_map(uid_map);
+    return who;
+}
+
+std::optional<std::string> outermost_unit(std::string_view text) {
+    // cgroup v2, or systemd's own hierarchy where there are both
+    std::string_view path;
+    while (!text.empty()) {
+        const std::string_view line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(text.size(), line.size() + 1));
+        for (const std::string_view key : {"0::/", ":name=systemd:/"}) {
+            const std::size_t at = line.find(key);
+            if (at != std::string_view::npos && (at == 0 || key[0] == ':')) {
+                path = line.substr(at + key.size());
+            }
+        }
+    }
+    while (!path.empty()) {
+        const std::string_view component = path.substr(0, path.find('/'));
+        path.remove_prefix(std::min(path.size(), component.size() + 1));
+        if (component.ends_with(".slice")) {
+            continue;
+        }
+        if (component.ends_with(".service") || component.ends_with(".scope")) {
+            return std::string(component);
+        }
+        return std::nullopt;
+    }
+    return std::nullopt;
+}
+
+bool is_initial_uid_map(std::string_view text) {
+    std::array<std::uint32_t, 3> numbers{};
+    const char* at = text.data();
+    const char* const end = text.data() + text.size();
+    for (std::uint32_t& number : numbers) {
+        at = std::find_if_not(at, end, [](char c) { return c == ' '; });
+        const auto [rest, error] = std::from_chars(at, end, number);
+        if (error != std::errc{}) {
+            return false;
+        }
+        at = rest;
+    }
+    return numbers == std::array<std::uint32_t, 3>{0, 0, 4294967295U} && std::string_view(at, end) == "\n";
+}
+
+}  // namespace iommud::monitor

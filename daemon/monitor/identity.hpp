@@ -1,0 +1,40 @@
+// Who is at the other end of a connection: from the kernel, as of connect (I2, I3). Nothing here is from a message.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/base/result.hpp"
+#include "daemon/base/unique_fd.hpp"
+
+namespace iommud::monitor {
+
+struct Identity {
+    uid_t uid = static_cast<uid_t>(-1);  // effective, as of connect
+    gid_t gid = static_cast<gid_t>(-1);
+    std::vector<gid_t> groups;        // supplementary, and `gid`: SO_PEERGROUPS lacks it
+    UniqueFd pidfd;                   // invalid on kernels without SO_PEERPIDFD (before 6.5)
+    pid_t pid = 0;                    // for people to read; only the pidfd is a process
+    std::optional<std::string> unit;  // the outermost systemd service or scope; needs the pidfd
+    bool initial_user_namespace = false;
+
+    // "uid 1000 (pid 4711)"
+    [[nodiscard]] std::string text() const;
+};
+
+// Reads `socket`'s peer. An error other than a kernel without SO_PEERPIDFD fails: the connection is to be closed.
+// Does not block: credentials of the socket, and /proc by the number that the pidfd vouches for.
+[[nodiscard]] Result<Identity> identify_peer(BorrowedFd socket);
+
+// The outermost service or scope in the text of /proc/PID/cgroup: the first component after the slices, and never one
+// below user@.service, where users choose the names. Nothing when there is none.
+[[nodiscard]] std::optional<std::string> outermost_unit(std::string_view proc_cgroup);
+
+// Whether the text of /proc/PID/uid_map is the initial user namespace's: every uid maps to itself.
+[[nodiscard]] bool is_initial_uid_map(std::string_view proc_uid_map);
+
+}  // namespace iommud::monitor

@@ -1,0 +1,231 @@
+#include "daemon/monitor/keepers.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "daemon/base/log.hpp"
+#include "daemon/monitor/connection.hpp"
+#include "daemon/monitor/monitor.hpp"
+
+namespace iommud::monitor {
+namespace {
+
+constexpr std::string_view tenant_prefix = "tenant/";
+
+log::Field lease_field(LeaseId id) { return {"IOMMUD_LEASE", std::to_string(id)}; }
+
+void fail_waiter(std::optional<Waiter>& waiter, const Error& error) {
+    if (waiter) {
+        if (const auto connection = waiter->connection.lock()) {
+            connection->fail_request(waiter->cookie, error);
+        }
+        waiter.reset();
+    }
+}
+
+}  // namespace
+
+void Keepers::attach(Lease& lease, ipc::Channel channel, UniqueFd pidfd) {
+    lease.keeper_pidfd = std::move(pidfd);
+    // A keeper's hang-up is not its end: the vault says that, once the kernel has let go.
+    lease.keeper = AsyncChannel::open(monitor_.io(), std::move(channel), {.most_fds = 0, .most_queued = 64 * 1024},
+                                      {.packet = [this, id = lease.record.id](ipc::Packet& received) {
+                                           packet(id, received);
+                                       },
+                                       .ended = {}});
+}
+
+void Keepers::held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pidfd) {
+    std::optional<LeaseRecord> record = ipc::decode_value<LeaseRecord>(held.record);
+    if (!record || record->id != held.lease) {
+        throw Fatal(fmt::format("the vault's record of lease {} is not one of ours", held.lease));
+    }
+    Lease& lease = monitor_.leases().open(std::move(*record));
+    lease.state = held.successor ? LeaseState::releasing : LeaseState::active;
+    const policy::Account account =
+        policy::account_limits(monitor_.policy().current(), lease.record.account_uid);
+    Result<Charge> charge = monitor_.ledger().charge_existing(
+        account.uid, {account.memory, account.leases, account.devices},
+        {lease.record.memory, static_cast<std::uint32_t>(lease.record.devices.size()), false});
+    if (!charge) {
+        throw Fatal(charge.error().message);
+    }
+    lease.charge = std::move(*charge);
+    attach(lease, std::move(channel), std::move(pidfd));
+    lease.keeper->send(ipc::ReportRequest{});
+}
+
+void Keepers::held_tenant(const ipc::HeldThing& thing) {
+    if (!std::string_view(thing.name).starts_with(tenant_prefix)) {
+        return;
+    }
+    const auto address = PciAddress::parse(std::string_view(thing.name).substr(tenant_prefix.size()));
+    const auto tenant = ipc::decode_value<Tenant>(thing.value);
+    if (address && tenant) {
+        tenants_[*address] = *tenant;
+    }
+}
+
+void Keepers::granted(const ipc::GrantResult& result, ipc::Channel channel, UniqueFd pidfd) {
+    Lease* lease = monitor_.leases().find(result.lease);
+    if (lease == nullptr) {
+        throw Fatal(fmt::format("the vault granted lease {}, which nobody asked for", result.lease));
+    }
+    if (result.granted) {
+        attach(*lease, std::move(channel), std::move(pidfd));
+        return;
+    }
+    fail_waiter(lease->grant, Error{result.code, result.message});
+    ended(ipc::LeaseEnded{.lease = result.lease});
+}
+
+void Keepers::extended(const ipc::ExtendResult& result) {
+    Lease* lease = monitor_.leases().find(result.lease);
+    if (lease != nullptr && !result.granted) {
+        failed(*lease, ipc::KeeperFailed{.code = result.code, .message = result.message});
+    }
+}
+
+void Keepers::packet(LeaseId id, const ipc::Packet& packet) {
+    Lease* lease = monitor_.leases().find(id);
+    if (lease == nullptr) {
+        return;
+    }
+    if (const auto message = ipc::decode<ipc::KeeperReport>(packet.bytes)) {
+        report(*lease, *message);
+    } else if (const auto failure = ipc::decode<ipc::KeeperFailed>(packet.bytes)) {
+        failed(*lease, *failure);
+    } else {
+        kill(*lease, "sent a malformed frame");
+    }
+}
+
+void Keepers::report(Lease& lease, const ipc::KeeperReport& report) {
+    if (report.state < lease.state && !(lease.state == LeaseState::active && report.state == LeaseState::granting)) {
+        kill(lease, "reported a state that it had left");
+        return;
+    }
+    if (!lease.charge->set_mapped(report.mapped)) {
+        kill(lease, "reported more mapped memory than it was granted");
+        return;
+    }
+    const bool delivered = lease.state == LeaseState::granting && report.state == LeaseState::active;
+    const bool dma_ended = lease.state < LeaseState::draining && report.state == LeaseState::draining;
+    lease.mapped = report.mapped;
+    lease.state = std::max(lease.state, report.state);
+    if (delivered) {
+        lease.grant.reset();
+        log::info(fmt::format("lease {} given", lease.record.id), {lease_field(lease.record.id)});
+    }
+    if (report.state == LeaseState::active) {
+        remember_tenants(lease, report.no_reset);
+        lease.addition.reset();
+        lease.adding.clear();
+    }
+    monitor_.views().lease_changed(lease);
+    if (dma_ended) {
+        answer_releases(lease);
+    }
+}
+
+void Keepers::failed(Lease& lease, const ipc::KeeperFailed& failure) {
+    const Error error{failure.code, failure.message};
+    if (lease.grant) {
+        fail_waiter(lease.grant, error);
+        return;  // the keeper cleans up and exits; the charge goes back with LeaseEnded
+    }
+    fail_waiter(lease.addition, error);
+    lease.charge->withdraw(static_cast<std::uint32_t>(lease.adding.size()));
+    for (const PciAddress& device : lease.adding) {
+        monitor_.leases().forget_device(device);
+        monitor_.views().device_changed(device);
+        std::erase(lease.record.devices, device);
+    }
+    lease.adding.clear();
+}
+
+void Keepers::died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd pidfd) {
+    Lease* lease = monitor_.leases().find(death.lease);
+    if (lease == nullptr) {
+        throw Fatal(fmt::format("the vault says that the keeper of lease {} died, which nobody has", death.lease));
+    }
+    log::error(fmt::format("the keeper of lease {} {}; its successor ends the lease", death.lease, death.status),
+               {lease_field(death.lease)});
+    fail_waiter(lease->grant, Error{ErrorCode::internal, "the lease's keeper died"});
+    fail_waiter(lease->addition, Error{ErrorCode::internal, "the lease's keeper died"});
+    lease->state = std::max(lease->state, LeaseState::releasing);
+    attach(*lease, std::move(channel), std::move(pidfd));
+    monitor_.views().lease_changed(*lease);
+}
+
+void Keepers::ended(const ipc::LeaseEnded& end) {
+    Lease* lease = monitor_.leases().find(end.lease);
+    if (lease == nullptr) {
+        return;
+    }
+    fail_waiter(lease->grant, Error{ErrorCode::internal, "the lease ended before it was given"});
+    monitor_.views().lease_changed(*lease);
+    std::vector<Waiter> waiting = std::move(lease->releases);
+    log::info(fmt::format("lease {} ended", end.lease), {lease_field(end.lease)});
+    lease->charge.reset();
+    monitor_.leases().close(end.lease);
+    for (const Waiter& waiter : waiting) {
+        if (const auto connection = waiter.connection.lock()) {
+            monitor_.views().bring_up_to_date(*connection);
+            connection->send(ipc::RequestDone{.cookie = waiter.cookie});
+        }
+    }
+}
+
+void Keepers::answer_releases(Lease& lease) {
+    for (const Waiter& waiter : lease.releases) {
+        if (const auto connection = waiter.connection.lock()) {
+            connection->send(ipc::RequestDone{.cookie = waiter.cookie});
+        }
+    }
+    lease.releases.clear();
+}
+
+void Keepers::take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason) {
+    if (lease.keeper) {
+        lease.keeper->send(ipc::TakeBack{.grace_usec = grace_usec, .reason = reason});
+    }
+}
+
+void Keepers::kill(const Lease& lease, const char* fault) {
+    log::error(fmt::format("the keeper of lease {} {}: killed", lease.record.id, fault),
+               {lease_field(lease.record.id)});
+    monitor_.vault().send(ipc::KillChild{.kind = ipc::ChildKind::keeper, .id = lease.record.id});
+}
+
+std::vector<PciAddress> Keepers::no_reset_allowed(const std::vector<PciAddress>& asked, std::uint32_t account,
+                                                  const std::string& endpoint, bool rule_allows) const {
+    std::vector<PciAddress> allowed;
+    for (const PciAddress& address : asked) {
+        const auto last = tenants_.find(address);
+        if (rule_allows || last == tenants_.end() || last->second == Tenant{account, endpoint}) {
+            allowed.push_back(address);
+        }
+    }
+    return allowed;
+}
+
+void Keepers::remember_tenants(const Lease& lease, const std::vector<PciAddress>& no_reset) {
+    const Tenant tenant{lease.record.account_uid, lease.record.endpoint};
+    for (const PciAddress& address : no_reset) {
+        if (std::find(lease.record.devices.begin(), lease.record.devices.end(), address) ==
+            lease.record.devices.end()) {
+            kill(lease, "reported a device that is not its own");
+            return;
+        }
+        const auto [entry, added] = tenants_.try_emplace(address, tenant);
+        if (added || entry->second != tenant) {
+            entry->second = tenant;
+            monitor_.vault().send(
+                ipc::Hold{.name = std::string(tenant_prefix) + address.text(), .value = ipc::encode_value(tenant)});
+        }
+    }
+}
+
+}  // namespace iommud::monitor

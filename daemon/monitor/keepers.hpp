@@ -1,0 +1,52 @@
+// What becomes of leases: what the vault and the keepers say of them.
+#pragma once
+
+#include "daemon/ipc/keeper_messages.hpp"
+#include "daemon/ipc/vault_messages.hpp"
+#include "daemon/monitor/lease_book.hpp"
+
+namespace iommud::monitor {
+
+class Monitor;
+
+class Keepers {
+  public:
+    explicit Keepers(Monitor& monitor) : monitor_(monitor) {}
+
+    // ---- from the vault
+    void held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pidfd);  // after a restart of the monitor
+    void held_tenant(const ipc::HeldThing& thing);
+    void granted(const ipc::GrantResult& result, ipc::Channel channel, UniqueFd pidfd);
+    void extended(const ipc::ExtendResult& result);
+    void died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd pidfd);
+    void ended(const ipc::LeaseEnded& end);
+
+    // Ends a lease: holders are asked, and after `grace_usec` it is over.
+    void take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason);
+
+    // The devices of `asked` that `account` may have through `endpoint` although they may not have a working reset:
+    // nobody else had them since they were last reset, or the rule says so.
+    [[nodiscard]] std::vector<PciAddress> no_reset_allowed(const std::vector<PciAddress>& asked, std::uint32_t account,
+                                                           const std::string& endpoint, bool rule_allows) const;
+
+  private:
+    struct Tenant {  // who had a device that cannot be reset, last
+        std::uint32_t account = 0;
+        std::string endpoint;
+        auto operator<=>(const Tenant&) const = default;
+        auto fields() { return std::tie(account, endpoint); }
+    };
+
+    void attach(Lease& lease, ipc::Channel channel, UniqueFd pidfd);
+    void packet(LeaseId id, const ipc::Packet& packet);
+    void report(Lease& lease, const ipc::KeeperReport& report);
+    void failed(Lease& lease, const ipc::KeeperFailed& failure);
+    void kill(const Lease& lease, const char* fault);
+    void remember_tenants(const Lease& lease, const std::vector<PciAddress>& no_reset);
+    static void answer_releases(Lease& lease);
+
+    Monitor& monitor_;
+    std::map<PciAddress, Tenant> tenants_;
+};
+
+}  // namespace iommud::monitor

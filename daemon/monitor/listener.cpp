@@ -1,0 +1,90 @@
+#include "daemon/monitor/listener.hpp"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "daemon/base/log.hpp"
+
+namespace iommud::monitor {
+
+Listener::Listener(boost::asio::io_context& io, UniqueFd socket, std::function<void(UniqueFd)> accepted)
+    : socket_(std::move(socket)), descriptor_(io, socket_.get()), pause_(io), accepted_(std::move(accepted)) {
+    wait();
+}
+
+Listener::~Listener() { descriptor_.release(); }
+
+void Listener::wait() {
+    descriptor_.async_wait(boost::asio::posix::descriptor_base::wait_read,
+                           [this](const boost::system::error_code& error) {
+                               if (!error) {
+                                   accept_some();
+                               }
+                           });
+}
+
+void Listener::accept_some() {
+    for (int turn = 0; turn < 16; ++turn) {
+        UniqueFd connection(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        const int error = errno;
+        if (connection.valid()) {
+            accepted_(std::move(connection));
+            continue;
+        }
+        if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
+            log::warning(errno_message("accept, trying again in 100 ms", error));
+            pause_.expires_after(std::chrono::milliseconds(100));
+            pause_.async_wait([this](const boost::system::error_code& cancelled) {
+                if (!cancelled) {
+                    wait();
+                }
+            });
+            return;
+        }
+        break;  // EAGAIN: that was all; anything else was that connection's own misfortune
+    }
+    wait();
+}
+
+Result<UniqueFd> listen_at(const std::string& path, unsigned mode) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path) {
+        return fail(ErrorCode::invalid_argument, "too long for a socket: " + path);
+    }
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    ::unlink(path.c_str());
+    const mode_t before = ::umask(0777 & ~mode);
+    const bool listens = socket.valid() &&
+                         ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+                         ::listen(socket.get(), SOMAXCONN) == 0;
+    const int error = errno;
+    ::umask(before);
+    if (!listens) {
+        return fail(ErrorCode::internal, errno_message("listen at " + path, error));
+    }
+    return socket;
+}
+
+UniqueFd socket_from_systemd(const char* name) {
+    char** names = nullptr;
+    const int count = ::sd_listen_fds_with_names(0, &names);
+    UniqueFd found;
+    for (int i = 0; i < count; ++i) {
+        if (std::strcmp(names[i], name) == 0 && !found.valid()) {
+            found = UniqueFd(SD_LISTEN_FDS_START + i);
+        }
+        std::free(names[i]);
+    }
+    std::free(names);
+    return found;
+}
+
+}  // namespace iommud::monitor

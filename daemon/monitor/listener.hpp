@@ -1,0 +1,41 @@
+// A listening socket: accepts, never waits, and says so once when descriptors run out instead of spinning.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <string>
+
+#include "daemon/base/result.hpp"
+#include "daemon/base/unique_fd.hpp"
+
+namespace iommud::monitor {
+
+class Listener {
+  public:
+    // `accepted` gets each connection, CLOEXEC and non-blocking.
+    Listener(boost::asio::io_context& io, UniqueFd socket, std::function<void(UniqueFd)> accepted);
+    ~Listener();
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+    Listener(Listener&&) = delete;
+    Listener& operator=(Listener&&) = delete;
+
+  private:
+    void wait();
+    void accept_some();
+
+    UniqueFd socket_;
+    boost::asio::posix::stream_descriptor descriptor_;  // borrows socket_
+    boost::asio::steady_timer pause_;
+    std::function<void(UniqueFd)> accepted_;
+};
+
+// A listening stream socket at `path`, made anew (what was there is removed), with `mode`.
+[[nodiscard]] Result<UniqueFd> listen_at(const std::string& path, unsigned mode);
+
+// The listening socket that systemd passed under `name` (sd_listen_fds(3)); invalid when it passed none.
+[[nodiscard]] UniqueFd socket_from_systemd(const char* name);
+
+}  // namespace iommud::monitor

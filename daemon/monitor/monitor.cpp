@@ -1,0 +1,328 @@
+#include "daemon/monitor/monitor.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "daemon/base/bytes.hpp"
+#include "daemon/base/log.hpp"
+#include "daemon/base/notify.hpp"
+
+namespace iommud::monitor {
+namespace {
+
+ServiceManager& service_manager() {
+    static ServiceManager the_manager;
+    return the_manager;
+}
+
+}  // namespace
+
+Monitor::Monitor(boost::asio::io_context& io, const Options& options, Inventory inventory)
+    : io_(io),
+      options_(options),
+      policy_(options),
+      inventory_(std::move(inventory)),
+      keepers_(*this),
+      views_(*this),
+      signals_(io, SIGHUP, SIGTERM, SIGINT),
+      watchdog_(io),
+      bus_retry_(io) {
+    policy_.load();
+    ledger_ = std::make_unique<Ledger>(policy_.current().host_memory());
+}
+
+void Monitor::start(UniqueFd client_socket, UniqueFd admin_socket, std::function<void()> enter_sandbox) {
+    client_socket_ = std::move(client_socket);
+    admin_socket_ = std::move(admin_socket);
+    enter_sandbox_ = std::move(enter_sandbox);
+    service_manager().notify("STATUS=Asking the vault what it holds");
+    vault_ = std::make_unique<VaultStub>(
+        io_, options_.run + "/vault/monitor",
+        VaultStub::Handlers{
+            .hello =
+                [this](const ipc::VaultHello& hello) {
+                    kernel_ = hello.kernel;
+                    leases_.count_on_from(hello.last_lease);
+                    vault_faults_ = hello.dropped_invariants;
+                },
+            .held_lease =
+                [this](const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pidfd) {
+                    keepers_.held(held, std::move(channel), std::move(pidfd));
+                },
+            .held_thing = [this](const ipc::HeldThing& thing, UniqueFd) { keepers_.held_tenant(thing); },
+            .holdings_complete = [this] { holdings_complete(); },
+            .worker_exited = [this](const ipc::WorkerExited& exit) { worker_exited(exit); },
+            .grant_result =
+                [this](const ipc::GrantResult& result, ipc::Channel channel, UniqueFd pidfd) {
+                    keepers_.granted(result, std::move(channel), std::move(pidfd));
+                },
+            .extend_result = [this](const ipc::ExtendResult& result) { keepers_.extended(result); },
+            .keeper_died =
+                [this](const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd pidfd) {
+                    keepers_.died(death, std::move(channel), std::move(pidfd));
+                },
+            .lease_ended = [this](const ipc::LeaseEnded& end) { keepers_.ended(end); },
+        });
+    wait_for_signals();
+}
+
+// The vault has said all: from here on the ledger is true, and whoever queued at the sockets is served.
+void Monitor::holdings_complete() {
+    if ((kernel_ == KernelInterface::simulated) != options_.simulated) {
+        throw Fatal(fmt::format("the vault's kernel is {}, this monitor's is {}", name_of(kernel_),
+                                options_.simulated ? "simulated" : "a real one"));
+    }
+    if (!options_.simulated) {
+        Result<UeventSocket> socket = UeventSocket::open();
+        if (!socket) {
+            throw Fatal(socket.error().message);
+        }
+        uevents_ = std::move(*socket);
+        uevent_watch_.emplace(io_, uevents_->fd().get());
+        wait_for_uevents();
+        rescan();  // what changed between the scan at start and the socket
+    }
+    enter_sandbox_();
+    clients_.emplace(io_, std::move(client_socket_),
+                     [this](UniqueFd socket) { accepted(std::move(socket), ConnectionKind::client); });
+    admins_.emplace(io_, std::move(admin_socket_),
+                    [this](UniqueFd socket) { accepted(std::move(socket), ConnectionKind::admin); });
+    if (options_.system_bus) {
+        start_system_bus_worker();
+    }
+    for (const std::string& fault : vault_faults_) {
+        log::warning("without this invariant: " + fault);
+    }
+    log::notice(fmt::format("serving: kernel interface {}, {} devices, {} leases held, policy generation {}",
+                            name_of(kernel_), inventory_.devices().size(), leases_.all().size(),
+                            policy_.generation()));
+    service_manager().notify(fmt::format("READY=1\nSTATUS=Serving{}", options_.simulated ? " (simulated)" : ""));
+    feed_watchdog();
+}
+
+std::vector<std::string> Monitor::features() const {
+    std::vector<std::string> features{"managed"};
+    if (options_.simulated) {
+        features.emplace_back("simulated");
+    }
+    return features;
+}
+
+std::vector<std::string> Monitor::degraded() const {
+    std::vector<std::string> reasons = policy_.faults();
+    reasons.insert(reasons.end(), vault_faults_.begin(), vault_faults_.end());
+    constexpr std::size_t most = 32;  // the rest is in the journal
+    if (reasons.size() > most) {
+        reasons.resize(most);
+    }
+    for (std::string& reason : reasons) {
+        reason.resize(std::min(reason.size(), std::size_t{512}));
+    }
+    return reasons;
+}
+
+std::pair<DeviceState, std::string> Monitor::device_state(const Device& device) const {
+    if (const Lease* lease = leases_.holder_of(device.address)) {
+        return {lease->state == LeaseState::draining ? DeviceState::draining : DeviceState::leased, {}};
+    }
+    if (const auto reason = inventory_.unsafe_reason(device)) {
+        return {DeviceState::unsafe, *reason};
+    }
+    return {on_vfio_driver(device) ? DeviceState::available : DeviceState::unbound, {}};
+}
+
+std::uint64_t Monitor::cgroup_memory(std::uint64_t limit) {
+    // IO page tables take 1/512 of what 4 KiB pages map, and a keeper under 1 MiB of its own; the rest is room for
+    // pages that a client punched out between check and pin.
+    return 64 * MiB + limit / 64;
+}
+
+std::vector<std::string> Monitor::reload_policy() {
+    service_manager().notify("RELOADING=1");
+    std::vector<std::string> faults = policy_.load();
+    for (const std::string& fault : faults) {
+        log::error("policy not loaded: " + fault);
+    }
+    if (faults.empty()) {
+        log::notice(fmt::format("policy generation {} is in force", policy_.generation()));
+        ledger_->set_host_memory(policy_.current().host_memory());
+        for (const AccountFigures& held : ledger_->figures()) {
+            const policy::Account account = policy::account_limits(policy_.current(), held.uid);
+            ledger_->set_limits(held.uid, {account.memory, account.leases, account.devices});
+            vault_->send(ipc::SetLimit{.account_uid = held.uid,
+                                       .memlock = ledger_->figures(held.uid).managed_memory(),
+                                       .memory_max = cgroup_memory(account.memory)});
+        }
+    }
+    views_.manager_changed();
+    service_manager().notify("READY=1");
+    return faults;
+}
+
+// ---- connections
+
+void Monitor::accepted(UniqueFd socket, ConnectionKind kind) {
+    Result<Identity> who = identify_peer(socket.borrow());
+    if (!who) {
+        log::debug("a connection is closed: " + who.error().message);
+        return;
+    }
+    const bool may_administer = options_.simulated ? who->uid == ::getuid()
+                                                   : who->uid == 0 && (!who->pidfd.valid() || who->initial_user_namespace);
+    if (kind == ConnectionKind::admin && !may_administer) {
+        log::warning(fmt::format("{} is no administrator, closing its connection", who->text()));
+        return;
+    }
+    auto connection = std::make_shared<Connection>(*this, kind, std::move(*who), std::move(socket));
+    if (const char* refusal = admission_.enter(connection->party())) {
+        log::debug(fmt::format("{}: {}", connection->who().text(), refusal));
+        return;
+    }
+    connections_.push_back(connection);
+    connection->wait_for_first_byte();
+}
+
+void Monitor::start_system_bus_worker() {
+    auto connection = std::make_shared<Connection>(*this, ConnectionKind::system_bus, Identity{}, UniqueFd());
+    if (admission_.enter(connection->party()) == nullptr) {
+        connections_.push_back(connection);
+        connection->start_worker();
+    }
+}
+
+std::optional<std::uint32_t> Monitor::take_slot(Connection& connection) {
+    std::uint32_t slot = 0;
+    for (const auto& [taken, holder] : slots_) {
+        if (taken != slot) {
+            break;
+        }
+        ++slot;
+    }
+    if (slot >= ipc::max_worker_slot) {
+        return std::nullopt;
+    }
+    slots_.emplace(slot, connection.shared_from_this());
+    return slot;
+}
+
+void Monitor::drop(Connection& connection) {
+    const auto keep_alive = connection.shared_from_this();
+    connection.close();
+    if (std::erase(connections_, keep_alive) > 0) {
+        admission_.leave(connection.party());
+    }
+}
+
+void Monitor::expel(Connection& connection, const char* fault) {
+    log::error(fmt::format("the worker of {} {}: killed", connection.who().text(), fault));
+    const auto slot = connection.slot();
+    drop(connection);
+    if (slot) {
+        vault_->send(ipc::KillChild{.kind = ipc::ChildKind::worker, .id = *slot});
+    }
+}
+
+void Monitor::worker_exited(const ipc::WorkerExited& exit) {
+    const auto found = slots_.find(exit.slot);
+    if (found == slots_.end()) {
+        throw Fatal(fmt::format("the vault says that worker {} exited, which nobody started", exit.slot));
+    }
+    const std::shared_ptr<Connection> connection = found->second;
+    slots_.erase(found);
+    if (exit.status != "exited 0") {
+        log::warning(fmt::format("the worker of {} {}", connection->who().text(), exit.status));
+    }
+    drop(*connection);
+    if (connection->kind() == ConnectionKind::system_bus) {
+        bus_retry_.expires_after(std::chrono::seconds(2));
+        bus_retry_.async_wait([this](const boost::system::error_code& error) {
+            if (!error) {
+                start_system_bus_worker();
+            }
+        });
+    }
+}
+
+void Monitor::for_each_connection(const std::function<void(Connection&)>& action) {
+    const std::vector<std::shared_ptr<Connection>> now = connections_;  // an action may end one
+    for (const auto& connection : now) {
+        action(*connection);
+    }
+}
+
+// ---- the world outside
+
+void Monitor::inventory_changed(const Diff& diff) {
+    for (const auto* list : {&diff.added, &diff.changed, &diff.removed}) {
+        for (const PciAddress& address : *list) {
+            views_.device_changed(address);
+        }
+    }
+}
+
+void Monitor::rescan() {
+    const Result<Diff> diff = inventory_.rescan();
+    if (!diff) {
+        log::error("the devices cannot be listed again: " + diff.error().message);
+        return;
+    }
+    inventory_changed(*diff);
+}
+
+void Monitor::look_at_uevents() {
+    const Result<UeventBatch> batch = uevents_->receive();
+    if (!batch) {
+        throw Fatal("no more uevents: " + batch.error().message);
+    }
+    if (batch->lost) {
+        rescan();
+    }
+    for (const PciAddress& address : batch->devices) {
+        inventory_changed(inventory_.refresh(address));
+    }
+}
+
+void Monitor::wait_for_uevents() {
+    uevent_watch_->async_wait(boost::asio::posix::descriptor_base::wait_read,
+                              [this](const boost::system::error_code& error) {
+                                  if (error) {
+                                      return;
+                                  }
+                                  look_at_uevents();
+                                  wait_for_uevents();
+                              });
+}
+
+void Monitor::wait_for_signals() {
+    signals_.async_wait([this](const boost::system::error_code& error, int number) {
+        if (error) {
+            return;
+        }
+        if (number == SIGHUP) {
+            reload_policy();
+            wait_for_signals();
+            return;
+        }
+        service_manager().notify("STOPPING=1");
+        io_.stop();  // leases go on: the vault holds them
+    });
+}
+
+void Monitor::feed_watchdog() {
+    service_manager().notify("WATCHDOG=1");
+    const auto interval = ServiceManager::watchdog_interval();
+    if (!interval) {
+        return;
+    }
+    watchdog_.expires_after(*interval);
+    watchdog_.async_wait([this](const boost::system::error_code& error) {
+        if (!error) {
+            feed_watchdog();
+        }
+    });
+}
+
+}  // namespace iommud::monitor

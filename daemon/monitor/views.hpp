@@ -1,0 +1,48 @@
+// What each connection may see, sent to its worker as it changes: coalesced, but up to date before an answer.
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+#include <map>
+#include <set>
+
+#include "daemon/ipc/worker_messages.hpp"
+#include "daemon/monitor/lease_book.hpp"
+
+namespace iommud::monitor {
+
+class Connection;
+class Monitor;
+
+// Whether `connection` may see and end the lease: its own uid's, through its own endpoint (I9). An administrator: all.
+[[nodiscard]] bool may_see(const Connection& connection, const LeaseRecord& record);
+
+class Views {
+  public:
+    explicit Views(Monitor& monitor);
+
+    // Everything that `connection` may see, then ViewComplete.
+    void introduce(Connection& connection);
+
+    void manager_changed();
+    void device_changed(const PciAddress& address);
+    void all_devices_changed();
+    void lease_changed(const Lease& lease);  // before it is closed in the book, too
+
+    // Sends at once what has changed and not been sent yet: before an answer to `connection`.
+    void bring_up_to_date(Connection& connection);
+
+  private:
+    void schedule();
+    void send_changes(Connection& connection);
+    void send_device(Connection& connection, const PciAddress& address);
+    [[nodiscard]] ipc::ManagerView manager_view() const;
+
+    Monitor& monitor_;
+    boost::asio::steady_timer timer_;
+    bool scheduled_ = false;
+    bool manager_ = false;
+    std::set<PciAddress> devices_;
+    std::map<LeaseId, LeaseRecord> leases_;  // the record says who may hear of it, even when it is gone
+};
+
+}  // namespace iommud::monitor

@@ -1,0 +1,73 @@
+#include "daemon/monitor/admission.hpp"
+
+#include <gtest/gtest.h>
+
+namespace iommud::monitor {
+namespace {
+
+using Party = Admission::Party;
+
+TEST(Admission, GivesAPartyItsConnectionsAndNoMore) {
+    Admission admission;
+    for (std::uint32_t i = 0; i < Admission::connections_each; ++i) {
+        ASSERT_EQ(admission.enter({1000, ""}), nullptr);
+    }
+
+    EXPECT_NE(admission.enter({1000, ""}), nullptr);
+    EXPECT_EQ(admission.enter({1001, ""}), nullptr) << "another user is not concerned";
+    EXPECT_EQ(admission.enter({1000, "box"}), nullptr) << "another endpoint is another party";
+}
+
+TEST(Admission, TakesAConnectionBack) {
+    Admission admission;
+    for (std::uint32_t i = 0; i < Admission::connections_each; ++i) {
+        ASSERT_EQ(admission.enter({1000, ""}), nullptr);
+    }
+    admission.leave({1000, ""});
+
+    EXPECT_EQ(admission.enter({1000, ""}), nullptr);
+}
+
+TEST(Admission, KeepsTheLastPlacesForRoot) {
+    Admission admission;
+    std::uint32_t entered = 0;
+    for (std::uint32_t uid = 1; uid <= 1024; ++uid) {
+        entered += admission.enter({uid, ""}) == nullptr ? 1 : 0;
+    }
+
+    EXPECT_EQ(entered, Admission::connections_in_all - Admission::kept_for_root);
+    EXPECT_EQ(admission.enter({0, ""}), nullptr);
+}
+
+TEST(Admission, RootMeetsTheWholeHostsBoundOnly) {
+    Admission admission;
+    std::uint32_t entered = 0;
+    while (admission.enter({0, ""}) == nullptr) {
+        ++entered;
+    }
+
+    EXPECT_EQ(entered, Admission::connections_in_all);
+}
+
+TEST(Admission, StartsSixteenWorkersASecondForOneParty) {
+    Admission admission;
+    const Admission::Clock::time_point now{std::chrono::hours(1)};
+    std::uint32_t started = 0;
+    for (int i = 0; i < 100; ++i) {
+        started += admission.start_worker({1000, ""}, now) ? 1 : 0;
+    }
+
+    EXPECT_EQ(started, Admission::workers_per_second_each);
+    EXPECT_TRUE(admission.start_worker({1001, ""}, now));
+    EXPECT_TRUE(admission.start_worker({1000, ""}, now + std::chrono::seconds(1)));
+}
+
+TEST(Admission, LeavingWithoutHavingEnteredChangesNothing) {
+    Admission admission;
+    admission.leave({1000, ""});
+
+    EXPECT_EQ(admission.connections(), 0U);
+}
+
+}  // namespace
+}  // namespace iommud::monitor
