@@ -1,0 +1,48 @@
+// A PCI device as the host's sysfs shows it: a value.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/base/pci_address.hpp"
+
+namespace iommud {
+
+struct Device {
+    PciAddress address;
+    // Absent: could not be read, see `unreadable`. Policy matches a deny then, and no allow.
+    std::optional<std::uint16_t> vendor;
+    std::optional<std::uint16_t> device;
+    std::optional<std::uint16_t> subsystem_vendor;
+    std::optional<std::uint16_t> subsystem_device;
+    std::optional<std::uint32_t> class_code;  // 24 bits: class, subclass, programming interface
+    int iommu_group = -1;                     // -1: none
+    std::string driver;                       // empty: none, unless `unreadable` names it
+    int numa_node = -1;                       // -1: not known
+    std::string vfio_cdev;       // name below vfio-dev/: "vfio0", "noiommu-vfio0"; empty: no VFIO driver has it, or the
+                                 // kernel is older than 6.1
+    bool cdev_node = false;      // /dev/vfio/devices/<vfio_cdev> exists: the kernel has VFIO_DEVICE_CDEV
+    bool noiommu_group = false;  // the group is VFIO's own make-believe one: no IOMMU behind it
+    bool bridge_or_port = false;            // a bridge, or on the port driver: harmless in its group, never leased
+    std::vector<std::string> capabilities;  // sorted: "reset:flr", "sriov", "vf", "pcie", "boot_vga"
+    std::string name;                       // from the hardware database; may be empty
+    std::vector<std::string> unreadable;    // names of attributes that are there and could not be read
+    bool operator==(const Device&) const = default;
+
+    [[nodiscard]] bool could_read(std::string_view attribute) const;
+};
+
+// VFIO has it, so that it can be opened through VFIO, whoever holds it now.
+[[nodiscard]] bool on_vfio_driver(const Device& device);
+
+// Does not stand in the way of leasing another device of its IOMMU group: bridge, port, no driver, a VFIO driver or
+// pci-stub. False when that could not be found out.
+[[nodiscard]] bool leaves_group_viable(const Device& device);
+
+// Why this device may never be leased, as far as the device itself says; nothing when it may.
+[[nodiscard]] std::optional<std::string> why_unsafe(const Device& device);
+
+}  // namespace iommud
