@@ -1,0 +1,5 @@
+#!/bin/bash
+# Ends the guest's kernel.
+echo "about to crash"
+echo c >/proc/sysrq-trigger
+sleep infinity
