@@ -1,0 +1,42 @@
+// What the connection may see, as the monitor last told: property reads are answered from here, without asking.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "daemon/ipc/worker_messages.hpp"
+
+namespace iommud::worker {
+
+// What a frame changed: nothing, properties of a known object (their D-Bus names), or that the object is new.
+struct Change {
+    bool added = false;
+    std::vector<const char*> properties;
+    [[nodiscard]] bool none() const { return !added && properties.empty(); }
+};
+
+class Replica {
+  public:
+    Change apply(ipc::ManagerView view);
+    Change apply(ipc::DeviceView view);
+    Change apply(ipc::LeaseView view);
+    // The client has the lease's descriptors: it is active, though the keeper's word of it may still be on its way
+    // through the monitor. A client that reads State after Acquire would see "granting" otherwise.
+    Change delivered(LeaseId lease);
+    void forget(const PciAddress& address) { devices_.erase(address); }
+    void forget(LeaseId lease) { leases_.erase(lease); }
+
+    [[nodiscard]] const ipc::ManagerView& manager() const { return manager_; }
+    // Null: not there, or not this connection's to see. Valid until the next change.
+    [[nodiscard]] const ipc::DeviceView* device(const PciAddress& address) const;
+    [[nodiscard]] const ipc::LeaseView* lease(LeaseId lease) const;
+    [[nodiscard]] const std::map<PciAddress, ipc::DeviceView>& devices() const { return devices_; }
+    [[nodiscard]] const std::map<LeaseId, ipc::LeaseView>& leases() const { return leases_; }
+
+  private:
+    ipc::ManagerView manager_;
+    std::map<PciAddress, ipc::DeviceView> devices_;
+    std::map<LeaseId, ipc::LeaseView> leases_;
+};
+
+}  // namespace iommud::worker

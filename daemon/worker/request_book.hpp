@@ -1,0 +1,46 @@
+// Requests that wait for the monitor's answer: a client cannot make more of them than this.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "daemon/base/result.hpp"
+#include "daemon/worker/bus.hpp"
+#include "daemon/worker/delivery.hpp"
+#include "daemon/ipc/worker_messages.hpp"
+
+namespace iommud::worker {
+
+inline constexpr std::size_t most_pending = 64;  // of one connection
+
+enum class RequestKind { acquire, add, explain, accounts, release, revoke, reload };
+
+struct Pending {
+    RequestKind kind = RequestKind::acquire;
+    MessagePtr call;                       // the D-Bus call that waits
+    std::vector<PciAddress> devices;       // acquire, add: what was asked for
+    LeaseId lease = 0;                     // acquire, add: known once a delivery is coming
+    std::unique_ptr<DeliveryWait> wait;    // acquire, add: where the keeper will write
+    ipc::ExplainEntries explain;           // explain: what has come so far
+    std::vector<ipc::AccountEntry> accounts;  // accounts: what has come so far
+};
+
+class RequestBook {
+  public:
+    // The new request's cookie; InvalidArgument when most_pending wait already.
+    [[nodiscard]] Result<std::uint64_t> open(Pending pending);
+    // Null: answered already, as when a keeper's delivery and the monitor's failure cross. Throws Fatal for a cookie
+    // that was never given out: the monitor made it up.
+    [[nodiscard]] Pending* find(std::uint64_t cookie);
+    // As find(), and Fatal when the request is not of one of `kinds`.
+    [[nodiscard]] Pending* find(std::uint64_t cookie, std::initializer_list<RequestKind> kinds);
+    void close(std::uint64_t cookie) { pending_.erase(cookie); }
+    [[nodiscard]] std::size_t size() const { return pending_.size(); }
+
+  private:
+    std::map<std::uint64_t, Pending> pending_;
+    std::uint64_t next_ = 1;
+};
+
+}  // namespace iommud::worker

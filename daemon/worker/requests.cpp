@@ -1,0 +1,145 @@
+#include "daemon/worker/requests.hpp"
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+#include "daemon/base/log.hpp"
+#include "daemon/worker/bus_error.hpp"
+#include "daemon/worker/replies.hpp"
+
+namespace iommud::worker {
+namespace {
+
+// Of an answer in several frames: far above what a policy or a host has.
+constexpr std::size_t most_entries = 65'536;
+
+template <class List>
+void append_bounded(List& to, List from) {
+    if (to.size() + from.size() > most_entries) {
+        throw Fatal("an answer of the monitor does not end");
+    }
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+}
+
+}  // namespace
+
+Result<void> Requests::sent(std::uint64_t cookie, ipc::SendResult result) {
+    switch (result) {
+        case ipc::SendResult::sent:
+        case ipc::SendResult::closed:  // its hang-up ends the worker in a moment, and the client sees that
+            return {};
+        case ipc::SendResult::full:
+        case ipc::SendResult::failed:
+            break;
+    }
+    book_.close(cookie);
+    return fail(ErrorCode::internal, "the daemon does not take requests at the moment");
+}
+
+void Requests::on(const ipc::RequestFailed& answer) {
+    if (const Pending* const pending = book_.find(answer.cookie)) {
+        fail_request(answer.cookie, *pending, Error{answer.code, answer.message});
+    }
+}
+
+void Requests::on(const ipc::RequestDone& answer) {
+    const auto kinds = {RequestKind::release, RequestKind::revoke, RequestKind::reload};
+    if (const Pending* const pending = book_.find(answer.cookie, kinds)) {
+        finish(answer.cookie, empty_reply(pending->call.get()));
+    }
+}
+
+void Requests::on(ipc::ExplainEntries answer) {
+    Pending* const pending = book_.find(answer.cookie, {RequestKind::explain});
+    if (pending == nullptr) {
+        return;
+    }
+    ipc::ExplainEntries& whole = pending->explain;
+    append_bounded(whole.trace, std::move(answer.trace));
+    if (answer.last) {
+        whole.allowed = answer.allowed;
+        whole.decision = std::move(answer.decision);
+        finish(answer.cookie, explain_reply(pending->call.get(), whole));
+    }
+}
+
+void Requests::on(const ipc::AccountsEntries& answer) {
+    Pending* const pending = book_.find(answer.cookie, {RequestKind::accounts});
+    if (pending == nullptr) {
+        return;
+    }
+    append_bounded(pending->accounts, answer.accounts);
+    if (answer.last) {
+        finish(answer.cookie, accounts_reply(pending->call.get(), pending->accounts));
+    }
+}
+
+void Requests::on(const ipc::DeliveryComing& answer, UniqueFd end) {
+    Pending* const pending = book_.find(answer.cookie, {RequestKind::acquire, RequestKind::add});
+    if (pending == nullptr) {
+        return;
+    }
+    if (pending->lease != 0 || answer.lease == 0) {
+        throw Fatal("the monitor announces a second delivery, or one of no lease");
+    }
+    pending->lease = answer.lease;
+    pending->wait = std::make_unique<DeliveryWait>(io_, std::move(end));
+    wait_for_delivery(answer.cookie, *pending->wait);
+}
+
+void Requests::wait_for_delivery(std::uint64_t cookie, DeliveryWait& wait) {
+    // By cookie: the request may have failed, and be gone, before a queued event is handled.
+    wait.watch.when_readable([this, cookie](const boost::system::error_code& error) {
+        if (!error) {
+            read_delivery(cookie);
+            reactor_.flush();
+        }
+    });
+}
+
+void Requests::read_delivery(std::uint64_t cookie) {
+    Pending* const pending = book_.find(cookie);
+    if (pending == nullptr || pending->wait == nullptr) {
+        return;
+    }
+    ipc::Packet packet;
+    switch (pending->wait->channel.receive(packet)) {
+        case ipc::ReceiveResult::packet:
+            return finish_delivery(cookie, *pending, packet);
+        case ipc::ReceiveResult::empty:
+            return wait_for_delivery(cookie, *pending->wait);
+        case ipc::ReceiveResult::closed:
+            pending->wait.reset();  // the keeper gave nothing: the monitor says why
+            return;
+        case ipc::ReceiveResult::malformed:
+            return fail_request(cookie, *pending, Error{ErrorCode::internal, "the keeper's delivery cannot be received"});
+    }
+}
+
+void Requests::finish_delivery(std::uint64_t cookie, Pending& pending, const ipc::Packet& packet) {
+    const auto delivery = ipc::decode<ipc::Delivery>(packet.bytes);
+    const std::optional<std::string> fault =
+        delivery ? delivery_fault(*delivery, packet.fds.size(), pending.lease, pending.devices)
+                 : std::optional<std::string>("it is malformed");
+    if (fault) {
+        return fail_request(cookie, pending, Error{ErrorCode::internal, "the keeper's delivery is wrong: " + *fault});
+    }
+    signals_.lease(pending.lease, replica_.delivered(pending.lease));
+    finish(cookie, pending.kind == RequestKind::acquire
+                       ? acquire_reply(pending.call.get(), pending.lease, delivery->names, packet.fds, pending.devices,
+                                       replica_)
+                       : add_reply(pending.call.get(), delivery->names, packet.fds));
+}
+
+void Requests::finish(std::uint64_t cookie, const MessagePtr& reply) {
+    book_.close(cookie);
+    send(bus_, reply.get());
+}
+
+void Requests::fail_request(std::uint64_t cookie, const Pending& pending, const Error& error) {
+    reply_error(bus_, pending.call.get(), error);
+    book_.close(cookie);
+}
+
+}  // namespace iommud::worker

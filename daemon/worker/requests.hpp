@@ -1,0 +1,59 @@
+// Requests on their way: from a D-Bus call to a frame to the monitor, and from its answer to the D-Bus reply.
+#pragma once
+
+#include "daemon/worker/bus_reactor.hpp"
+#include "daemon/worker/monitor_stub.hpp"
+#include "daemon/worker/replica.hpp"
+#include "daemon/worker/request_book.hpp"
+#include "daemon/worker/signals.hpp"
+
+namespace iommud::worker {
+
+class Requests {
+  public:
+    // All outlive this.
+    Requests(boost::asio::io_context& io, sd_bus* bus, BusReactor& reactor, MonitorStub& monitor, Replica& replica,
+             Signals& signals)
+        : io_(io), bus_(bus), reactor_(reactor), monitor_(monitor), replica_(replica), signals_(signals) {}
+
+    // Sends `request` with a cookie of its own, and keeps `call` until the answer comes. `devices` are those asked for.
+    template <class Request>
+    [[nodiscard]] Result<void> begin(sd_bus_message* call, RequestKind kind, Request request,
+                                     std::vector<PciAddress> devices = {}) {
+        Pending pending;
+        pending.kind = kind;
+        pending.call = MessagePtr(sd_bus_message_ref(call));
+        pending.devices = std::move(devices);
+        const auto cookie = book_.open(std::move(pending));
+        if (!cookie) {
+            return tl::unexpected(cookie.error());
+        }
+        request.cookie = *cookie;
+        return sent(*cookie, monitor_.send(request));
+    }
+
+    void on(const ipc::RequestFailed& answer);
+    void on(const ipc::RequestDone& answer);
+    void on(ipc::ExplainEntries answer);
+    void on(const ipc::AccountsEntries& answer);
+    // `end` is where the keeper's Delivery will stand.
+    void on(const ipc::DeliveryComing& answer, UniqueFd end);
+
+  private:
+    [[nodiscard]] Result<void> sent(std::uint64_t cookie, ipc::SendResult result);
+    void wait_for_delivery(std::uint64_t cookie, DeliveryWait& wait);
+    void read_delivery(std::uint64_t cookie);
+    void finish_delivery(std::uint64_t cookie, Pending& pending, const ipc::Packet& packet);
+    void finish(std::uint64_t cookie, const MessagePtr& reply);
+    void fail_request(std::uint64_t cookie, const Pending& pending, const Error& error);
+
+    boost::asio::io_context& io_;
+    sd_bus* bus_;
+    BusReactor& reactor_;
+    MonitorStub& monitor_;
+    Replica& replica_;
+    Signals& signals_;
+    RequestBook book_;
+};
+
+}  // namespace iommud::worker
