@@ -1,0 +1,56 @@
+#include "policy/account.hpp"
+
+#include <algorithm>
+
+namespace iommud::policy {
+
+void find_account_entries(const Policy& policy, std::uint32_t uid, std::span<const std::uint32_t> groups,
+                          std::vector<std::uint32_t>& entries) {
+    const AccountIndex& index = policy.account_index;
+    if (const auto found = index.by_user.find(uid); found != index.by_user.end()) {
+        entries.push_back(found->second);
+        return;
+    }
+    index.by_range.find(uid, entries);
+    if (!entries.empty() || index.by_group.empty()) {
+        return;
+    }
+    for (const std::uint32_t group : groups) {
+        const auto found = index.by_group.find(group);
+        if (found != index.by_group.end() &&
+            std::find(entries.begin(), entries.end(), found->second) == entries.end()) {
+            entries.push_back(found->second);
+        }
+    }
+}
+
+std::optional<Account> account_of(const Policy& policy, const Subject& subject) {
+    if (subject.uid >= first_daemon_uid) {
+        return std::nullopt;
+    }
+    std::vector<std::uint32_t> entries;
+    find_account_entries(policy, subject.uid, subject.groups, entries);
+    if (entries.size() != 1) {
+        return std::nullopt;
+    }
+    const AccountEntry& entry = policy.accounts[entries[0]];
+    return Account{entry.charge.value_or(subject.uid), entry.memory, entry.leases, entry.devices};
+}
+
+void build_account_index(Policy& policy) {
+    policy.account_index = {};
+    AccountIndex& index = policy.account_index;
+    for (std::uint32_t i = 0; i < policy.accounts.size(); ++i) {
+        const AccountEntry& account = policy.accounts[i];
+        if (account.user) {
+            index.by_user.emplace(*account.user, i);
+        } else if (account.uids) {
+            index.by_range.add(*account.uids, i);
+        } else if (account.group) {
+            index.by_group.emplace(*account.group, i);
+        }
+    }
+    index.by_range.build();
+}
+
+}  // namespace iommud::policy

@@ -1,0 +1,29 @@
+// Who pays, and how much at most.
+#pragma once
+
+#include <span>
+
+#include "policy/policy.hpp"
+#include "policy/subject.hpp"
+
+namespace iommud::policy {
+
+struct Account {
+    std::uint32_t uid = 0;     // pays; not always the one who asks ("charge")
+    std::uint64_t memory = 0;  // bytes pinned at most, over all leases
+    std::uint32_t leases = 0;
+    std::uint32_t devices = 0;
+    bool operator==(const Account&) const = default;
+};
+
+// User before uid range before group. Nothing for a subject without an account, for one whose groups have several, and
+// for the daemon's own uids: no account is no lease.
+[[nodiscard]] std::optional<Account> account_of(const Policy& policy, const Subject& subject);
+
+// The most specific entries for this uid and these groups, by number in Policy::accounts: more than one only when
+// several groups have an account.
+void find_account_entries(const Policy& policy, std::uint32_t uid, std::span<const std::uint32_t> groups,
+                          std::vector<std::uint32_t>& entries);
+void build_account_index(Policy& policy);
+
+}  // namespace iommud::policy

@@ -1,0 +1,31 @@
+// A PCI address, or a pattern of them: * for any number of characters, ? for one.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "daemon/base/pci_address.hpp"
+
+namespace iommud::policy {
+
+class AddressGlob {
+  public:
+    enum class Fault { characters, matches_nothing };
+
+    // Nothing, and `fault` set, for characters that stand in no address, and for a pattern that no address can match:
+    // "81:00.0", which forgets the domain, would be a rule that quietly never holds.
+    [[nodiscard]] static std::optional<AddressGlob> parse(std::string_view text, Fault& fault);
+
+    // `text` is address.text(), computed once for many patterns.
+    [[nodiscard]] bool matches(const PciAddress& address, std::string_view text) const;
+    // Whether every address that `other` matches is matched by this; false when in doubt.
+    [[nodiscard]] bool covers(const AddressGlob& other) const;
+    [[nodiscard]] const std::string& text() const { return text_; }
+
+  private:
+    std::string text_;
+    std::optional<PciAddress> exact_;
+};
+
+}  // namespace iommud::policy

@@ -1,0 +1,50 @@
+#include <fmt/format.h>
+
+#include "policy/account.hpp"
+#include "policy/policy.hpp"
+
+namespace iommud::policy {
+namespace {
+
+// Under the part that the fewest have: a rule is then looked at for those only.
+void add_subject(SubjectIndex& index, const SubjectPattern& pattern, std::uint32_t rule) {
+    if (pattern.nobody) {
+        return;
+    }
+    if (pattern.user) {
+        index.by_user[*pattern.user].push_back(rule);
+    } else if (pattern.unit) {
+        index.by_unit[*pattern.unit].push_back(rule);
+        index.any_unit.push_back(rule);
+    } else if (pattern.uids) {
+        index.by_range.add(*pattern.uids, rule);
+    } else if (pattern.group) {
+        index.by_group[*pattern.group].push_back(rule);
+    }
+}
+
+}  // namespace
+
+void build_index(Policy& policy) {
+    policy.allows = {};
+    policy.denies = {};
+    for (std::uint32_t i = 0; i < policy.rules.size(); ++i) {
+        const Rule& rule = policy.rules[i];
+        SubjectIndex& index = rule.effect == Effect::allow ? policy.allows : policy.denies;
+        if (rule.subjects.empty() && rule.effect == Effect::deny) {
+            index.everybody.push_back(i);
+        }
+        for (const SubjectPattern& pattern : rule.subjects) {
+            add_subject(index, pattern, i);
+        }
+    }
+    policy.allows.by_range.build();
+    policy.denies.by_range.build();
+    build_account_index(policy);
+}
+
+std::string Policy::text(const Where& where) const {
+    return where.file < files.size() ? fmt::format("{}:{}", files[where.file], where.line) : std::string();
+}
+
+}  // namespace iommud::policy

@@ -1,0 +1,113 @@
+#include "policy/load.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "policy/check.hpp"
+#include "policy/parse.hpp"
+
+namespace iommud::policy {
+namespace {
+
+void read_host(LoadContext& context, const JsonValue& value, Policy& policy) {
+    const ObjectReader reader(context, value, {"memory"});
+    const auto memory = reader.require("memory");
+    if (!memory) {
+        return;
+    }
+    if (policy.host_where) {
+        context.error_at(*memory, fmt::format("already given at {}", policy.text(*policy.host_where)));
+        return;
+    }
+    policy.host_where = context.where(*memory);
+    if (const auto bytes = read_size(context, *memory)) {
+        policy.host_memory = *bytes;
+    }
+}
+
+void read_version(LoadContext& context, const JsonValue& value) {
+    if (value.unsigned_integer() != std::uint64_t{1}) {
+        context.error(value, "this iommud knows version 1 of the language");
+    }
+}
+
+void read_file(LoadContext& context, const Document& document, Policy& policy, EntryPlaces& places) {
+    const ObjectReader reader(context, document.root(), {"$schema", "version", "host", "accounts", "rules"});
+    if (const auto version = reader.require("version")) {
+        read_version(context, *version);
+    }
+    if (const auto schema = reader.find("$schema")) {  // for editors
+        static_cast<void>(read_string(context, *schema, "the schema's address"));
+    }
+    if (const auto host = reader.find("host")) {
+        read_host(context, *host, policy);
+    }
+    const auto accounts = reader.find("accounts");
+    for (const JsonValue& entry : accounts ? read_list(context, *accounts, "accounts") : std::vector<JsonValue>{}) {
+        if (auto account = read_account(context, entry)) {
+            policy.accounts.push_back(std::move(*account));
+            places.accounts.push_back(entry);
+        }
+    }
+    const auto rules = reader.find("rules");
+    for (const JsonValue& entry : rules ? read_list(context, *rules, "rules") : std::vector<JsonValue>{}) {
+        if (auto rule = read_rule(context, entry)) {
+            policy.rules.push_back(std::move(*rule));
+            places.rules.push_back(entry);
+        }
+    }
+}
+
+void sort_and_count(Diagnostics& errors, std::size_t suppressed) {
+    std::sort(errors.begin(), errors.end());
+    if (suppressed > 0) {
+        Diagnostic more;
+        more.file = errors.back().file;
+        more.message = fmt::format("and {} more errors", suppressed);
+        errors.push_back(more);
+    }
+}
+
+}  // namespace
+
+tl::expected<Policy, Diagnostics> load(std::span<const SourceFile> files, const Names& names,
+                                       std::uint64_t host_total_memory) {
+    Policy policy = deny_everything(names, host_total_memory);
+    Diagnostics errors;
+    LoadContext context{
+        .names = names, .host_total_memory = host_total_memory, .errors = errors, .warnings = policy.warnings};
+    std::vector<Document> documents;
+    documents.reserve(files.size());  // the values found point into them
+    EntryPlaces places;
+    for (const SourceFile& file : files) {
+        policy.files.push_back(file.name);
+        context.file = static_cast<std::uint32_t>(policy.files.size() - 1);
+        auto document = Document::parse(file.name, file.text);
+        if (!document) {
+            context.full() ? static_cast<void>(++context.suppressed) : errors.push_back(std::move(document.error()));
+            continue;
+        }
+        documents.push_back(std::move(*document));
+        read_file(context, documents.back(), policy, places);
+    }
+    check_rule_ids(context, policy, places);
+    check_accounts(context, policy, places);
+    if (!errors.empty()) {
+        sort_and_count(errors, context.suppressed);
+        return tl::unexpected(std::move(errors));
+    }
+    build_index(policy);
+    std::sort(policy.warnings.begin(), policy.warnings.end());
+    return policy;
+}
+
+Policy deny_everything(const Names& names, std::uint64_t host_total_memory) {
+    Policy policy;
+    policy.names = names;
+    policy.host_memory = percent_of(host_total_memory, default_host_percent);
+    return policy;
+}
+
+}  // namespace iommud::policy

@@ -1,0 +1,126 @@
+#include "policy/match.hpp"
+
+#include <algorithm>
+
+#include "policy/account.hpp"
+
+namespace iommud::policy {
+namespace {
+
+bool contains(const std::vector<std::uint32_t>& numbers, std::uint32_t number) {
+    return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+}
+
+void sort_unique(std::vector<std::uint32_t>& numbers) {
+    std::sort(numbers.begin(), numbers.end());
+    numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+}
+
+bool allow_subject(const SubjectPattern& pattern, const Subject& subject) {
+    return !pattern.nobody && (!pattern.user || *pattern.user == subject.uid) &&
+           (!pattern.uids || pattern.uids->contains(subject.uid)) &&
+           (!pattern.group || contains(subject.groups, *pattern.group)) &&
+           (!pattern.unit || (subject.has_pidfd && subject.unit == *pattern.unit));
+}
+
+bool deny_subject(const SubjectPattern& pattern, const Asker& asker) {
+    const auto in_range = [&pattern](std::uint32_t uid) { return pattern.uids->contains(uid); };
+    const std::vector<std::uint32_t>& uids = asker.denied_as_uids;
+    const bool unit_known = asker.subject.has_pidfd && asker.subject.unit.has_value();
+    return (!pattern.user || contains(uids, *pattern.user)) &&
+           (!pattern.uids || std::any_of(uids.begin(), uids.end(), in_range)) &&
+           (!pattern.group || contains(asker.denied_as_groups, *pattern.group)) &&
+           (!pattern.unit || !unit_known || *asker.subject.unit == *pattern.unit);
+}
+
+template <class T>
+bool attribute(const std::optional<T>& wanted, const std::optional<T>& fact, bool when_unknown) {
+    return !wanted || (fact ? *fact == *wanted : when_unknown);
+}
+
+bool matches(const DevicePattern& pattern, const DeviceText& device, bool when_unknown) {
+    const DeviceFacts& facts = *device.facts;
+    return (!pattern.address || pattern.address->matches(facts.address, device.address)) &&
+           attribute(pattern.vendor, facts.vendor, when_unknown) &&
+           attribute(pattern.device, facts.device, when_unknown) &&
+           attribute(pattern.subsystem_vendor, facts.subsystem_vendor, when_unknown) &&
+           attribute(pattern.subsystem_device, facts.subsystem_device, when_unknown) &&
+           attribute(pattern.iommu_group, facts.iommu_group, when_unknown) &&
+           (!pattern.class_code ||
+            (facts.class_code ? (*facts.class_code & pattern.class_mask) == *pattern.class_code : when_unknown));
+}
+
+template <class Map, class Key>
+void append_found(const Map& map, const Key& key, std::vector<std::uint32_t>& rules) {
+    if (const auto found = map.find(key); found != map.end()) {
+        rules.insert(rules.end(), found->second.begin(), found->second.end());
+    }
+}
+
+void append_all(const std::vector<std::uint32_t>& more, std::vector<std::uint32_t>& rules) {
+    rules.insert(rules.end(), more.begin(), more.end());
+}
+
+void look_up(const SubjectIndex& index, const std::vector<std::uint32_t>& uids,
+             const std::vector<std::uint32_t>& groups, std::vector<std::uint32_t>& rules) {
+    for (const std::uint32_t uid : uids) {
+        append_found(index.by_user, uid, rules);
+        index.by_range.find(uid, rules);
+    }
+    if (index.by_group.empty()) {
+        return;
+    }
+    for (const std::uint32_t group : groups) {
+        append_found(index.by_group, group, rules);
+    }
+}
+
+}  // namespace
+
+Asker::Asker(const Policy& policy, const Subject& the_subject)
+    : subject(the_subject), denied_as_uids{the_subject.uid}, denied_as_groups(the_subject.groups) {
+    if (const auto account = account_of(policy, subject)) {
+        denied_as_uids.push_back(account->uid);
+    }
+    policy.names.owners_of(subject.uid, denied_as_uids);
+    sort_unique(denied_as_uids);
+    for (const std::uint32_t uid : denied_as_uids) {
+        append_all(policy.names.groups_of(uid), denied_as_groups);
+    }
+}
+
+bool subject_matches(const Rule& rule, const Asker& asker) {
+    if (rule.effect == Effect::allow) {
+        return std::any_of(rule.subjects.begin(), rule.subjects.end(),
+                           [&asker](const SubjectPattern& pattern) { return allow_subject(pattern, asker.subject); });
+    }
+    return rule.subjects.empty() ||
+           std::any_of(rule.subjects.begin(), rule.subjects.end(),
+                       [&asker](const SubjectPattern& pattern) { return deny_subject(pattern, asker); });
+}
+
+bool device_matches(const Rule& rule, const DeviceText& device) {
+    const bool deny = rule.effect == Effect::deny;
+    if (deny && rule.devices.empty()) {
+        return true;
+    }
+    return std::any_of(rule.devices.begin(), rule.devices.end(),
+                       [&device, deny](const DevicePattern& pattern) { return matches(pattern, device, deny); });
+}
+
+std::vector<std::uint32_t> rules_about(const Policy& policy, const Asker& asker) {
+    std::vector<std::uint32_t> rules = policy.denies.everybody;
+    const Subject& subject = asker.subject;
+    look_up(policy.denies, asker.denied_as_uids, asker.denied_as_groups, rules);
+    look_up(policy.allows, {subject.uid}, subject.groups, rules);
+    if (subject.has_pidfd && subject.unit) {
+        append_found(policy.denies.by_unit, *subject.unit, rules);
+        append_found(policy.allows.by_unit, *subject.unit, rules);
+    } else {
+        append_all(policy.denies.any_unit, rules);
+    }
+    sort_unique(rules);
+    return rules;
+}
+
+}  // namespace iommud::policy

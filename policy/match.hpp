@@ -1,0 +1,36 @@
+// Whether one rule's patterns match: the leaves of evaluate().
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "policy/policy.hpp"
+#include "policy/subject.hpp"
+
+namespace iommud::policy {
+
+// The subject twice over: as allows see it, and as denies do, which cannot be shed (DESIGN §7): also as whoever pays
+// for it, as the owner of its subordinate uid, and with every group that /etc/group gives any of them.
+struct Asker {
+    Asker(const Policy& policy, const Subject& subject);
+    const Subject& subject;
+    std::vector<std::uint32_t> denied_as_uids;
+    std::vector<std::uint32_t> denied_as_groups;
+};
+
+// A device with its address as text, made once for many patterns.
+struct DeviceText {
+    explicit DeviceText(const DeviceFacts& device) : facts(&device), address(device.address.text()) {}
+    const DeviceFacts* facts;
+    std::string address;
+};
+
+[[nodiscard]] bool subject_matches(const Rule& rule, const Asker& asker);
+// An attribute that could not be read matches for a deny and not for an allow.
+[[nodiscard]] bool device_matches(const Rule& rule, const DeviceText& device);
+
+// The rules of `policy` that may match `asker`, ascending, none twice: a superset of those that do.
+[[nodiscard]] std::vector<std::uint32_t> rules_about(const Policy& policy, const Asker& asker);
+
+}  // namespace iommud::policy

@@ -1,0 +1,141 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+
+#include "policy/parse.hpp"
+
+namespace iommud::policy {
+namespace {
+
+void append_part(std::string& text, std::string_view key, const JsonValue& value) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", key, value.text());
+}
+
+constexpr std::array<std::string_view, 9> unit_suffixes{".service", ".scope", ".slice",  ".socket", ".target",
+                                                        ".timer",   ".mount", ".device", ".path"};
+
+// The daemon compares the outermost service or scope (DESIGN §7): no other unit ever matches.
+std::optional<std::string> read_unit(LoadContext& context, const JsonValue& value) {
+    constexpr std::string_view expected = R"(a service or scope, such as "router.service")";
+    const auto unit = read_string(context, value, expected);
+    if (!unit) {
+        return std::nullopt;
+    }
+    if (unit->find_first_of("*?[/ ") != std::string::npos) {
+        context.error(value, "a unit's whole name, without pattern or path");
+        return std::nullopt;
+    }
+    if (!unit->ends_with(".service") && !unit->ends_with(".scope")) {
+        for (const std::string_view suffix : unit_suffixes) {
+            if (unit->ends_with(suffix)) {
+                context.error(value, "processes are in services and scopes only");
+                return std::nullopt;
+            }
+        }
+        context.error(value, expected);
+        return std::nullopt;
+    }
+    return unit;
+}
+
+std::optional<AddressGlob> read_address(LoadContext& context, const JsonValue& value) {
+    constexpr std::string_view expected = R"(an address such as "0000:81:00.0" or, with * and ?, "0000:81:*")";
+    AddressGlob::Fault fault = AddressGlob::Fault::characters;
+    const auto glob = value.kind() == JsonKind::string ? AddressGlob::parse(value.text(), fault) : std::nullopt;
+    if (!glob && fault == AddressGlob::Fault::characters) {
+        context.error(value, expected);
+    } else if (!glob) {
+        context.error(value, R"(no address looks so; they are like "0000:81:00.0", domain first, in lower case)");
+    }
+    return glob;
+}
+
+// "02", "0200" or "020000": base class, subclass, programming interface.
+void read_class(LoadContext& context, const JsonValue& value, DevicePattern& pattern) {
+    const std::string_view text = value.text();
+    const bool fits = text.size() == 2 || text.size() == 4 || text.size() == 6;
+    if (value.kind() != JsonKind::string || !fits || text.find_first_not_of("0123456789abcdef") != text.npos) {
+        context.error(value, text.starts_with("0x") || text.starts_with("0X")
+                                 ? "two, four or six hex digits, without 0x"
+                                 : R"(two, four or six lower-case hex digits, such as "0200")");
+        return;
+    }
+    std::uint32_t code = 0;
+    std::from_chars(text.data(), text.data() + text.size(), code, 16);
+    const unsigned shift = static_cast<unsigned>(6 - text.size()) * 4;
+    pattern.class_code = code << shift;
+    pattern.class_mask = (0xffffffU << shift) & 0xffffffU;
+}
+
+}  // namespace
+
+SubjectPattern read_subject(LoadContext& context, const JsonValue& value, Effect effect) {
+    const ObjectReader reader(context, value, {"user", "uids", "group", "unit"});
+    // A deny for somebody who does not exist is most likely a misspelt one: it would deny nothing.
+    const Unknown unknown = effect == Effect::deny ? Unknown::error : Unknown::warning;
+    SubjectPattern pattern;
+    if (const auto user = reader.find("user")) {
+        pattern.user = read_user(context, *user, unknown, pattern.nobody);
+        append_part(pattern.text, "user", *user);
+    }
+    if (const auto uids = reader.find("uids")) {
+        pattern.uids = read_uids(context, *uids);
+        append_part(pattern.text, "uids", *uids);
+    }
+    if (const auto group = reader.find("group")) {
+        pattern.group = read_group(context, *group, unknown, pattern.nobody);
+        append_part(pattern.text, "group", *group);
+    }
+    if (const auto unit = reader.find("unit")) {
+        pattern.unit = read_unit(context, *unit);
+        append_part(pattern.text, "unit", *unit);
+    }
+    if (reader.is_object() && !value.first_child()) {
+        context.error_at(value, R"(an empty subject: at least one of "user", "uids", "group" and "unit")");
+    }
+    return pattern;
+}
+
+DevicePattern read_device(LoadContext& context, const JsonValue& value) {
+    const ObjectReader reader(
+        context, value,
+        {"address", "vendor", "device", "subsystem_vendor", "subsystem_device", "class", "iommu_group"});
+    DevicePattern pattern;
+    if (const auto address = reader.find("address")) {
+        pattern.address = read_address(context, *address);
+        append_part(pattern.text, "address", *address);
+    }
+    const std::pair<const char*, std::optional<std::uint16_t>&> ids[] = {
+        {"vendor", pattern.vendor},
+        {"device", pattern.device},
+        {"subsystem_vendor", pattern.subsystem_vendor},
+        {"subsystem_device", pattern.subsystem_device}};
+    for (const auto& [key, id] : ids) {
+        if (const auto written = reader.find(key)) {
+            id = read_id(context, *written);
+            append_part(pattern.text, key, *written);
+        }
+    }
+    if (const auto class_code = reader.find("class")) {
+        read_class(context, *class_code, pattern);
+        append_part(pattern.text, "class", *class_code);
+    }
+    if (const auto group = reader.find("iommu_group")) {
+        const auto number = read_count(context, *group, 0, 0x7fffffff);
+        pattern.iommu_group = number ? std::optional(static_cast<int>(*number)) : std::nullopt;
+        append_part(pattern.text, "iommu_group", *group);
+    }
+    if (reader.is_object() && !value.first_child()) {
+        context.error_at(value, R"(an empty device: it would be every device; write {"address": "*"} for that)");
+    }
+    if (const auto device = reader.find("device"); device && !reader.find("vendor")) {
+        context.error_at(*device, R"("device" without "vendor": device ids are each vendor's own)");
+    }
+    if (const auto device = reader.find("subsystem_device"); device && !reader.find("subsystem_vendor")) {
+        context.error_at(*device, R"("subsystem_device" without "subsystem_vendor": they are each vendor's own)");
+    }
+    return pattern;
+}
+
+}  // namespace iommud::policy

@@ -1,0 +1,138 @@
+// The policy in force, as a value: what DESIGN §7's files say, names resolved, percentages computed, indexed by whom a
+// rule mentions. Made by load(), read by evaluate(); never changed in between.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "daemon/base/bytes.hpp"
+#include "daemon/base/pci_address.hpp"
+#include "daemon/ipc/types.hpp"
+#include "policy/address_glob.hpp"
+#include "policy/diagnostic.hpp"
+#include "policy/names.hpp"
+#include "policy/range_index.hpp"
+
+namespace iommud::policy {
+
+inline constexpr std::uint64_t default_lease_memory = 64 * MiB;
+inline constexpr std::uint32_t default_maps = 4096;
+inline constexpr std::uint32_t default_leases = 64;
+inline constexpr std::uint32_t default_devices = 64;
+inline constexpr unsigned default_host_percent = 75;
+// Uids from here on are the daemon's own (keepers, workers) or beyond what policy speaks of: never granted anything.
+inline constexpr std::uint32_t first_daemon_uid = 0x70000000;
+inline constexpr std::uint32_t highest_policy_uid = 0x7fffffff;
+
+// Where something is written: "policy.d/10-nics.json:14".
+struct Where {
+    std::uint32_t file = 0;  // in Policy::files
+    unsigned line = 0;
+};
+
+// One entry of a rule's "subjects": every part that is there must match.
+struct SubjectPattern {
+    std::optional<std::uint32_t> user;
+    std::optional<UidRange> uids;
+    std::optional<std::uint32_t> group;
+    std::optional<std::string> unit;
+    bool nobody = false;  // names somebody who does not exist: an allow that never matches
+    std::string text;     // "user alice, unit router.service"
+};
+
+// One entry of a rule's "devices": every part that is there must match.
+struct DevicePattern {
+    std::optional<AddressGlob> address;
+    std::optional<std::uint16_t> vendor;
+    std::optional<std::uint16_t> device;
+    std::optional<std::uint16_t> subsystem_vendor;
+    std::optional<std::uint16_t> subsystem_device;
+    std::optional<std::uint32_t> class_code;  // compared under class_mask
+    std::uint32_t class_mask = 0;
+    std::optional<int> iommu_group;
+    std::string text;  // "vendor 8086, device 10d3"
+};
+
+enum class Effect : std::uint8_t { deny = 0, allow = 1 };
+
+// Set of modes, one bit for each.
+using ModeSet = std::uint8_t;
+[[nodiscard]] constexpr ModeSet mode_bit(Mode mode) {
+    return static_cast<ModeSet>(1U << static_cast<unsigned>(mode));
+}
+inline constexpr ModeSet all_modes = 7;
+
+struct Rule {
+    std::string id;
+    Effect effect = Effect::deny;
+    std::vector<SubjectPattern> subjects;  // empty: everybody (a deny only)
+    std::vector<DevicePattern> devices;    // empty: every device (a deny only)
+    ModeSet modes = 0;
+    std::optional<std::uint64_t> memory;  // bytes, the most a lease may reserve
+    std::optional<std::uint32_t> maps;    // the most mappings a lease may have
+    bool allow_no_reset = false;
+    std::optional<std::string> vf_token;
+    Where where;
+};
+
+// An entry of "accounts": exactly one of user, uids, group is there.
+struct AccountEntry {
+    std::optional<std::uint32_t> user;
+    std::optional<UidRange> uids;
+    std::optional<std::uint32_t> group;
+    bool nobody = false;
+    std::optional<std::uint32_t> charge;  // the uid that pays instead; the limits below are then that account's
+    std::uint64_t memory = 0;
+    std::uint32_t leases = default_leases;
+    std::uint32_t devices = default_devices;
+    std::string text;  // "user alice"
+    Where where;
+};
+
+// Which rules of one effect mention whom, by number in Policy::rules.
+struct SubjectIndex {
+    std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> by_user;
+    std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> by_group;
+    std::unordered_map<std::string, std::vector<std::uint32_t>> by_unit;
+    std::vector<std::uint32_t> any_unit;  // all that stand in by_unit
+    RangeIndex by_range;
+    std::vector<std::uint32_t> everybody;
+};
+
+// Which account a uid or group has, by number in Policy::accounts.
+struct AccountIndex {
+    std::unordered_map<std::uint32_t, std::uint32_t> by_user;
+    std::unordered_map<std::uint32_t, std::uint32_t> by_group;
+    RangeIndex by_range;
+};
+
+// The zero value denies everything to everybody.
+struct Policy {
+    std::vector<std::string> files;
+    std::uint64_t host_memory = 0;    // bytes, for all accounts together
+    std::optional<Where> host_where;  // absent: the default holds
+    std::vector<AccountEntry> accounts;
+    std::vector<Rule> rules;
+    Names names;
+    Diagnostics warnings;  // worth a person's look; the policy holds all the same
+
+    SubjectIndex allows;
+    SubjectIndex denies;
+    AccountIndex account_index;
+
+    [[nodiscard]] std::string text(const Where& where) const;
+};
+
+// n per cent of `total`, in whole pages.
+[[nodiscard]] constexpr std::uint64_t percent_of(std::uint64_t total, unsigned percent) {
+    const std::uint64_t bytes = total / 100 * percent + total % 100 * percent / 100;
+    return bytes & ~(page_size - 1);
+}
+
+// Fills the three indexes from rules and accounts.
+void build_index(Policy& policy);
+
+}  // namespace iommud::policy

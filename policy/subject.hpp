@@ -1,0 +1,42 @@
+// Who asks, for what: what the kernel says of a process and of devices, as of the moment it was asked.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/base/pci_address.hpp"
+#include "daemon/ipc/types.hpp"
+
+namespace iommud::policy {
+
+struct Subject {
+    std::uint32_t uid = 0xffffffff;     // an unset subject is nobody
+    std::vector<std::uint32_t> groups;  // SO_PEERGROUPS and the effective gid, which those lack
+    // The outermost service or scope. Empty text: surely in none. Nothing: not known, so that a deny for any unit
+    // matches and an allow for none does.
+    std::optional<std::string> unit;
+    bool has_pidfd = false;  // the kernel gave one; without it no unit, no `direct`, no `legacy` (DESIGN I3)
+};
+
+// Nothing for an attribute that could not be read: a deny that asks for it matches, an allow does not.
+struct DeviceFacts {
+    PciAddress address;
+    std::optional<std::uint16_t> vendor;
+    std::optional<std::uint16_t> device;
+    std::optional<std::uint16_t> subsystem_vendor;
+    std::optional<std::uint16_t> subsystem_device;
+    std::optional<std::uint32_t> class_code;  // 24 bits
+    std::optional<int> iommu_group;
+};
+
+struct Request {
+    std::vector<DeviceFacts> asked;
+    // Every member of the IOMMU groups of the devices asked for; bridges and port drivers left out by the caller.
+    std::vector<DeviceFacts> group_members;
+    Mode mode = Mode::managed;
+    std::optional<std::uint64_t> memory;  // bytes
+};
+
+}  // namespace iommud::policy
