@@ -1,0 +1,15 @@
+// iommuctl reload
+#include "client/iommuctl/daemon_calls.hpp"
+#include "client/iommuctl/verbs.hpp"
+
+namespace iommud::ctl {
+
+Outcome<int> perform(const Reload&, const Settings& settings) {
+    const auto bus = connect(settings);
+    if (!bus) {
+        return tl::unexpected(bus.error());
+    }
+    return reload(*bus).map([] { return 0; });
+}
+
+}  // namespace iommud::ctl
