@@ -1,0 +1,69 @@
+#include "daemon/vault/cgroups.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "daemon/base/bytes.hpp"
+#include "daemon/ipc/vault_messages.hpp"
+#include "daemon/vault/files.hpp"
+
+namespace iommud::vault {
+namespace {
+
+constexpr std::uint64_t workers_memory = 2 * GiB;  // 1,088 workers of 1.5 MiB, and their sockets' buffers
+
+template <class T>
+T or_fatal(Result<T> result) {
+    if (!result) {
+        throw Fatal(
+            fmt::format("{}: the vault needs a delegated cgroup v2: start it as iommud-vault.service "
+                        "(Delegate=memory pids)",
+                        result.error().message));
+    }
+    if constexpr (!std::is_void_v<T>) {
+        return std::move(*result);
+    }
+}
+
+Result<void> make_folder(const std::string& path) {
+    if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
+        return fail(ErrorCode::internal, errno_message(path, errno));
+    }
+    return {};
+}
+
+}  // namespace
+
+Cgroups::Cgroups() {
+    const std::string own = or_fatal(read_small("/proc/self/cgroup"));
+    if (!own.starts_with("0::/") || own == "0::/" || own.find('\n') != std::string::npos) {
+        or_fatal<void>(fail(ErrorCode::internal, "/proc/self/cgroup is '" + own + "'"));
+    }
+    base_ = "/sys/fs/cgroup" + own.substr(3);
+    or_fatal(make_folder(base_ + "/vault"));
+    or_fatal(enter_cgroup(base_ + "/vault"));
+    or_fatal(write_small(base_ + "/cgroup.subtree_control", "+memory +pids"));
+    or_fatal(make_folder(workers()));
+    or_fatal(write_small(workers() + "/pids.max", std::to_string(2 * ipc::max_worker_slot)));
+    or_fatal(write_small(workers() + "/memory.max", std::to_string(workers_memory)));
+}
+
+Result<std::string> Cgroups::account(std::uint32_t slot) const {
+    std::string folder = fmt::format("{}/account-{}", base_, slot);
+    if (const auto made = make_folder(folder); !made) {
+        return tl::unexpected(made.error());
+    }
+    return folder;
+}
+
+Result<void> enter_cgroup(const std::string& folder) {
+    return write_small(folder + "/cgroup.procs", "0");
+}
+
+Result<void> limit_cgroup(const std::string& folder, std::uint64_t memory_max) {
+    return write_small(folder + "/memory.max", std::to_string(memory_max));
+}
+
+}  // namespace iommud::vault

@@ -1,0 +1,31 @@
+// The vault's own part of the cgroup tree: itself in a leaf (hazard C15: a cgroup with controllers has no processes of
+// its own), one leaf for all workers, one for each account's keepers, whose page tables and stray pages are charged
+// there and stay charged until the vault goes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "daemon/base/result.hpp"
+
+namespace iommud::vault {
+
+class Cgroups {
+  public:
+    // Needs a delegated cgroup v2 with the memory and pids controllers. Throws Fatal.
+    Cgroups();
+
+    // Folders; the child that belongs there enters by itself, because that can take 30 ms.
+    [[nodiscard]] std::string workers() const { return base_ + "/workers"; }
+    [[nodiscard]] Result<std::string> account(std::uint32_t slot) const;
+
+  private:
+    std::string base_;
+};
+
+// For a child about itself or its account. Lowering memory.max makes the kernel reclaim before it returns: never in the
+// vault itself.
+[[nodiscard]] Result<void> enter_cgroup(const std::string& folder);
+[[nodiscard]] Result<void> limit_cgroup(const std::string& folder, std::uint64_t memory_max);
+
+}  // namespace iommud::vault

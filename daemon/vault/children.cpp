@@ -1,0 +1,191 @@
+// The vault's children: their reports, their ends, and what follows from those.
+#include <fmt/format.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+
+#include "daemon/base/log.hpp"
+#include "daemon/vault/vault.hpp"
+
+namespace iommud::vault {
+
+std::optional<Vault::Exit> Vault::reap(const Child& child) {
+    siginfo_t info{};
+    if (::waitid(P_PIDFD, static_cast<id_t>(child.pidfd.get()), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) {
+        return std::nullopt;
+    }
+    unwatch(child.pidfd.borrow());
+    return Exit{info.si_code == CLD_EXITED && info.si_status == 0, describe_exit(info.si_code, info.si_status)};
+}
+
+void Vault::signal(const Child& child, int number) const {
+    static_cast<void>(
+        ::syscall(SYS_pidfd_send_signal, child.pidfd.get(), number, nullptr, 0));  // or it is gone already
+}
+
+void Vault::abandon(Child child) {
+    watch(child.pidfd.borrow(), Source::other, next_abandoned_);
+    abandoned_.emplace(next_abandoned_++, std::move(child));
+}
+
+Result<std::optional<Place>> Vault::place_of(std::uint32_t account_uid) {
+    if (!real_) {
+        return std::nullopt;
+    }
+    const auto slot = real_->slots.slot_of(account_uid);
+    if (!slot) {
+        return tl::unexpected(slot.error());
+    }
+    auto cgroup = real_->cgroups.account(*slot);
+    if (!cgroup) {
+        return tl::unexpected(cgroup.error());
+    }
+    const uid_t own = ipc::keeper_uid_base + *slot;
+    return Place{{own, own}, std::move(*cgroup)};
+}
+
+Result<void> Vault::start_keeper(Lease& lease, BorrowedFd delivery) {
+    const auto place = place_of(lease.account_uid);
+    if (!place) {
+        return tl::unexpected(place.error());
+    }
+    auto keeper = spawner_.keeper(*place, lease, delivery);
+    if (!keeper) {
+        return tl::unexpected(keeper.error());
+    }
+    watch(keeper->child.pidfd.borrow(), Source::keeper, lease.start.lease);
+    watch(keeper->report.fd(), Source::report, lease.start.lease);
+    lease.child = std::move(keeper->child);
+    lease.control = std::move(keeper->control);
+    lease.report = std::move(keeper->report);
+    return {};
+}
+
+void Vault::start_successor(Lease& lease, const std::string& how_it_died) {
+    const LeaseId id = lease.start.lease;
+    close_report(lease.report);
+    lease.start.role = ipc::KeeperRole::successor;
+    if (const auto started = start_keeper(lease, BorrowedFd()); !started) {
+        log::error(fmt::format("lease {}: no successor yet: {}", id, started.error().message));
+        lease.phase = Phase::between;
+        schedule(Due::successor, back_off(++lease.deaths + 1), id);
+        return;
+    }
+    lease.phase = Phase::cleaning;
+    const std::array<BorrowedFd, 2> fds{lease.control.fd(), lease.child.pidfd.borrow()};
+    tell(ipc::KeeperDied{id, how_it_died}, fds);
+}
+
+void Vault::on_worker_exit(std::uint32_t slot) {
+    const auto worker = holdings_.workers.find(slot);
+    if (worker == holdings_.workers.end()) {
+        return;
+    }
+    if (const auto exit = reap(worker->second)) {
+        holdings_.workers.erase(worker);
+        tell(ipc::WorkerExited{slot, exit->text});
+    }
+}
+
+void Vault::close_report(ipc::Channel& report) {
+    unwatch(report.fd());
+    report.close();
+}
+
+void Vault::on_report(LeaseId id) {
+    Lease* lease = holdings_.find(id);
+    ipc::Packet packet;
+    if (lease == nullptr || !lease->report.open() || lease->report.receive(packet, 1) == ipc::ReceiveResult::empty) {
+        return;
+    }
+    const auto report = ipc::decode<ipc::ChildReport>(packet.bytes);
+    close_report(lease->report);
+    if (!report || !report->ok) {
+        lease->failure = report ? Error{report->code, report->message} : lease->failure;
+        return;  // its exit follows, and only then is nothing left
+    }
+    if (lease->phase != Phase::opening) {
+        return;
+    }
+    lease->phase = Phase::running;
+    if (!packet.fds.empty()) {
+        lease->context = std::move(packet.fds[0]);
+    }
+    if (stopping_) {
+        signal(lease->child, SIGTERM);
+    }
+    if (lease->asked_by == link_.generation()) {  // else: this monitor knows it as a HeldLease
+        const std::array<BorrowedFd, 2> fds{lease->control.fd(), lease->child.pidfd.borrow()};
+        tell(ipc::GrantResult{id, true, {}, {}}, fds);
+    }
+}
+
+void Vault::on_keeper_exit(LeaseId id) {
+    Lease* lease = holdings_.find(id);
+    const auto exit = lease == nullptr ? std::nullopt : reap(lease->child);
+    if (!exit) {
+        return;
+    }
+    on_report(id);
+    const bool failed = lease->phase == Phase::opening;
+    if (!failed && !exit->clean) {
+        const std::string& why = lease->failure.message;
+        log::warning(fmt::format("lease {}: its keeper {}{}{}", id, exit->text, why.empty() ? "" : ": ", why),
+                     {{"IOMMUD_LEASE", std::to_string(id)}});
+        lease->failure = {};
+        lease->phase = Phase::between;
+        const auto wait = back_off(++lease->deaths);
+        return wait.count() == 0 ? start_successor(*lease, exit->text) : schedule(Due::successor, wait, id);
+    }
+    const Error failure = lease->failure.message.empty()
+                              ? Error{ErrorCode::internal, "the keeper " + exit->text + " before it was one"}
+                              : lease->failure;
+    const bool asked_by_this = lease->asked_by == link_.generation();
+    close_report(lease->report);
+    if (lease->extension) {
+        close_report(lease->extension->report);
+        abandon(std::move(lease->extension->child));
+    }
+    holdings_.leases.erase(id);
+    if (failed && asked_by_this) {
+        tell(ipc::GrantResult{id, false, failure.code, failure.message});
+    } else {
+        tell(ipc::LeaseEnded{id});
+    }
+}
+
+void Vault::on_extension(LeaseId id, bool exited) {
+    Lease* lease = holdings_.find(id);
+    if (lease == nullptr || !lease->extension) {
+        return;
+    }
+    Extension& extension = *lease->extension;
+    const auto exit = exited ? reap(extension.child) : std::nullopt;
+    ipc::Packet packet;
+    if (exited && !exit) {
+        return;
+    }
+    if (extension.report.receive(packet, 0) == ipc::ReceiveResult::empty && !exited) {
+        return;
+    }
+    const auto report = ipc::decode<ipc::ChildReport>(packet.bytes);
+    const bool granted = report && report->ok;
+    if (granted) {
+        lease->record = std::move(extension.record);
+    }
+    const bool asked_by_this = extension.asked_by == link_.generation();
+    close_report(extension.report);
+    if (!exit) {
+        abandon(std::move(extension.child));
+    }
+    lease->extension.reset();
+    if (asked_by_this) {
+        tell(ipc::ExtendResult{id, granted, report ? report->code : ErrorCode::device_busy,
+                               report ? report->message : "the device's node could not be opened"});
+    }
+}
+
+}  // namespace iommud::vault

@@ -1,0 +1,54 @@
+#include "daemon/vault/holdings.hpp"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace iommud::vault {
+
+Result<void> Holdings::admit(const ipc::StartWorker& request) const {
+    if (workers.contains(request.slot)) {
+        return fail(ErrorCode::invalid_argument, fmt::format("worker slot {} is taken", request.slot));
+    }
+    return {};
+}
+
+Result<void> Holdings::admit(const ipc::GrantLease& request) const {
+    if (request.lease <= last_lease || leases.size() >= most_leases) {
+        return fail(ErrorCode::invalid_argument, fmt::format("lease {} after {}, with {} leases of {}", request.lease,
+                                                             last_lease, leases.size(), most_leases));
+    }
+    return {};
+}
+
+Result<void> Holdings::admit(const ipc::Hold& request) const {
+    if (!things.contains(request.name) && things.size() >= most_things) {
+        return fail(ErrorCode::invalid_argument, fmt::format("more than {} things to hold", most_things));
+    }
+    return {};
+}
+
+Lease* Holdings::find(LeaseId id) {
+    const auto found = leases.find(id);
+    return found == leases.end() ? nullptr : &found->second;
+}
+
+std::chrono::milliseconds back_off(unsigned deaths) {
+    using namespace std::chrono_literals;
+    if (deaths <= 1) {
+        return 0ms;
+    }
+    return std::min<std::chrono::milliseconds>(100ms * (1 << std::min(deaths - 2, 7U)), 10s);
+}
+
+std::string describe_exit(int code, int status) {
+    if (code == CLD_EXITED) {
+        return fmt::format("exited {}", status);
+    }
+    const char* name = ::sigabbrev_np(status);
+    return name == nullptr ? fmt::format("killed by signal {}", status) : fmt::format("killed by SIG{}", name);
+}
+
+}  // namespace iommud::vault

@@ -1,0 +1,83 @@
+// What the vault holds: the truth about which leases and workers there are. A monitor that comes back is told all of
+// it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "daemon/ipc/channel.hpp"
+#include "daemon/ipc/keeper_messages.hpp"
+#include "daemon/ipc/vault_messages.hpp"
+
+namespace iommud::vault {
+
+inline constexpr std::size_t most_leases = 4096;
+inline constexpr std::size_t most_things = 4096;
+
+struct Child {
+    pid_t pid = -1;
+    UniqueFd pidfd;
+};
+
+enum class Phase {
+    opening,   // a child of ours, still root, opens the nodes; it has not reported
+    running,   // the keeper
+    cleaning,  // a successor
+    between,   // the keeper died and its successor has not started yet
+};
+
+// A child that opens more nodes for a lease that is there.
+struct Extension {
+    Child child;
+    ipc::Channel report;
+    ipc::Bytes record;
+    std::uint64_t asked_by = 0;
+};
+
+struct Lease {
+    ipc::KeeperStart start;  // what the keeper was told; its successor is told the same with another role
+    std::uint32_t account_uid = 0;
+    std::uint64_t memory_max = 0;
+    ipc::Bytes record;
+    std::uint64_t asked_by = 0;  // the monitor connection that waits for the GrantResult
+    Phase phase = Phase::opening;
+    ipc::Channel control;  // the monitor's end of the keeper's channel
+    ipc::Channel report;   // while opening
+    Child child;
+    UniqueFd context;  // the inert copy; invalid on the simulated kernel
+    Error failure;     // while opening: what the child reported
+    unsigned deaths = 0;
+    std::optional<Extension> extension;
+};
+
+struct Thing {
+    ipc::Bytes value;
+    UniqueFd fd;  // may be invalid
+};
+
+struct Holdings {
+    std::map<LeaseId, Lease> leases;
+    std::map<std::uint32_t, Child> workers;  // by slot
+    std::map<std::string, Thing> things;
+    LeaseId last_lease = 0;
+
+    // Whether a request fits what is there. An error is a monitor that lies or has lost count: it is dropped.
+    [[nodiscard]] Result<void> admit(const ipc::StartWorker& request) const;
+    [[nodiscard]] Result<void> admit(const ipc::GrantLease& request) const;
+    [[nodiscard]] Result<void> admit(const ipc::Hold& request) const;
+
+    [[nodiscard]] Lease* find(LeaseId id);
+};
+
+// How long to wait before the next successor is started: at once after the first death, then 100 ms, doubled up to 10
+// s.
+[[nodiscard]] std::chrono::milliseconds back_off(unsigned deaths);
+
+// "exited 0", "killed by SIGSYS", from waitid(2)'s code and status.
+[[nodiscard]] std::string describe_exit(int code, int status);
+
+}  // namespace iommud::vault

@@ -1,0 +1,24 @@
+// Opens the nodes of devices, in a child of the vault only: that may block, and closing them again resets devices.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "daemon/base/pci_address.hpp"
+#include "daemon/base/result.hpp"
+#include "daemon/base/unique_fd.hpp"
+#include "daemon/ipc/types.hpp"
+
+namespace iommud::vault {
+
+// The interface this kernel has, by which nodes are there; nothing when it has none.
+[[nodiscard]] std::optional<KernelInterface> probe_kernel();
+
+// /dev/iommu, or under type1 /dev/vfio/vfio.
+[[nodiscard]] Result<UniqueFd> open_context(KernelInterface kernel);
+
+// A device node for each of `devices`, or under type1 a group node for each group among them, in that order. Every node
+// is checked against the device number that sysfs gives, before and after.
+[[nodiscard]] Result<std::vector<UniqueFd>> open_devices(KernelInterface kernel, std::span<const PciAddress> devices);
+
+}  // namespace iommud::vault

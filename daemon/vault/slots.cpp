@@ -1,0 +1,85 @@
+#include "daemon/vault/slots.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <optional>
+#include <set>
+
+namespace iommud::vault {
+namespace {
+
+constexpr std::size_t largest_file = 1 << 20;
+
+std::optional<std::uint32_t> take_number(std::string_view& text, char end) {
+    std::uint32_t number = 0;
+    const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || rest == text.data() + text.size() || *rest != end) {
+        return std::nullopt;
+    }
+    text.remove_prefix(static_cast<std::size_t>(rest - text.data()) + 1);
+    return number;
+}
+
+std::string read_all(BorrowedFd file) {
+    std::string text(largest_file + 1, '\0');
+    const ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
+    if (size < 0 || static_cast<std::size_t>(size) > largest_file) {
+        throw Fatal("the slots file cannot be read, or is too long");
+    }
+    text.resize(static_cast<std::size_t>(size));
+    return text;
+}
+
+}  // namespace
+
+Result<Slots> parse_slots(std::string_view text) {
+    Slots slots;
+    std::set<std::uint32_t> taken;
+    for (std::size_t line = 1; !text.empty(); ++line) {
+        const auto uid = take_number(text, ' ');
+        const auto slot = uid ? take_number(text, '\n') : std::nullopt;
+        if (!slot || *slot >= most_slots || !taken.insert(*slot).second || !slots.emplace(*uid, *slot).second) {
+            return fail(ErrorCode::internal, fmt::format("slots:{}: expected 'UID SLOT', each once", line));
+        }
+    }
+    return slots;
+}
+
+SlotsFile::SlotsFile(const std::string& path)
+    : file_(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600)) {
+    struct stat status {};
+    if (!file_.valid() || ::fstat(file_.get(), &status) != 0) {
+        throw Fatal(errno_message(path, errno));
+    }
+    if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        throw Fatal(fmt::format("{}: not a regular file that only the vault may write", path));
+    }
+    auto slots = parse_slots(read_all(file_.borrow()));
+    if (!slots) {
+        throw Fatal(fmt::format("{}: {}", path, slots.error().message));
+    }
+    slots_ = std::move(*slots);
+    for (const auto& [uid, slot] : slots_) {
+        next_ = std::max(next_, slot + 1);
+    }
+}
+
+Result<std::uint32_t> SlotsFile::slot_of(std::uint32_t account_uid) {
+    if (const auto known = slots_.find(account_uid); known != slots_.end()) {
+        return known->second;
+    }
+    const std::string line = fmt::format("{} {}\n", account_uid, next_);
+    if (next_ >= most_slots || ::write(file_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+        return fail(ErrorCode::internal, fmt::format("account {} gets no uid of the daemon's own", account_uid));
+    }
+    slots_.emplace(account_uid, next_);
+    return next_++;
+}
+
+}  // namespace iommud::vault

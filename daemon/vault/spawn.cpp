@@ -1,0 +1,291 @@
+#include "daemon/vault/spawn.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <grp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <initializer_list>
+
+#include "daemon/base/bytes.hpp"
+#include "daemon/vault/cgroups.hpp"
+#include "daemon/vault/files.hpp"
+#include "daemon/vault/nodes.hpp"
+
+namespace iommud::vault {
+namespace {
+
+constexpr rlim_t child_descriptors = 1024;
+// A keeper locks its own memory before it goes down to the account's limit.
+constexpr rlim_t keeper_own_memory = 256 * MiB;
+
+// Why a child cannot become what it should; caught at its top, never in the vault.
+struct Refusal {
+    Error error;
+};
+
+template <class T>
+T want(Result<T> result) {
+    if (!result) {
+        throw Refusal{result.error()};
+    }
+    if constexpr (!std::is_void_v<T>) {
+        return std::move(*result);
+    }
+}
+
+void want(bool done, const char* what) {
+    if (!done) {
+        throw Refusal{{ErrorCode::internal, errno_message(what, errno)}};
+    }
+}
+
+void want(ipc::SendResult result, const char* what) {
+    if (result != ipc::SendResult::sent) {
+        throw Refusal{{ErrorCode::internal, fmt::format("cannot send {}", what)}};
+    }
+}
+
+// A child lives for a while before it execs: it must not keep alive what the vault or another lease lets go meanwhile.
+void close_all_but(std::initializer_list<BorrowedFd> kept) {
+    std::vector<unsigned> numbers{STDERR_FILENO};
+    for (const BorrowedFd fd : kept) {
+        if (fd.valid()) {
+            numbers.push_back(static_cast<unsigned>(fd.get()));
+        }
+    }
+    std::sort(numbers.begin(), numbers.end());
+    numbers.push_back(~0U);
+    for (std::size_t i = 0; i + 1 < numbers.size(); ++i) {
+        if (numbers[i] + 1 < numbers[i + 1]) {
+            want(::close_range(numbers[i] + 1, numbers[i + 1] - (numbers[i + 1] == ~0U ? 0 : 1), 0) == 0,
+                 "close_range");
+        }
+    }
+}
+
+void limit(__rlimit_resource resource, rlim_t value) {
+    const rlimit both{value, value};
+    want(::setrlimit(resource, &both) == 0, "setrlimit");
+}
+
+void settle_in(const Place& place, rlim_t locked_memory) {
+    want(enter_cgroup(place.cgroup));
+    limit(RLIMIT_NOFILE, child_descriptors);
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_MEMLOCK, locked_memory);
+    const auto [uid, gid] = place.user;
+    want(::setgroups(0, nullptr) == 0, "setgroups");
+    want(::setresgid(gid, gid, gid) == 0, "setresgid");
+    want(::setresuid(uid, uid, uid) == 0, "setresuid");
+}
+
+// `body` does not return but by throwing Refusal, of which `refused` hears.
+template <class Body, class Refused>
+Result<Child> fork_child(const Body& body, const Refused& refused) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        try {
+            ::setsid();  // a terminal's interrupt is for the vault, which ends its children in order
+            body();
+        } catch (const Refusal& refusal) {
+            refused(refusal.error);
+        } catch (const std::exception& error) {
+            refused(Error{ErrorCode::internal, error.what()});
+        }
+        ::_exit(1);
+    }
+    if (pid < 0) {
+        return fail(ErrorCode::internal, errno_message("fork", errno));
+    }
+    UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!pidfd.valid()) {
+        const int error = errno;
+        ::kill(pid, SIGKILL);
+        ::waitpid(pid, nullptr, 0);
+        return fail(ErrorCode::internal, errno_message("pidfd_open", error));
+    }
+    return Child{pid, std::move(pidfd)};
+}
+
+void say(const Error& error) {
+    ::dprintf(STDERR_FILENO, "iommud-vault: a child: %s\n", error.message.c_str());
+}
+
+void report_refusal(const ipc::Channel& report, const Error& error) {
+    const ipc::ChildReport refusal{.ok = false, .code = error.code, .message = error.message.substr(0, 1024)};
+    if (report.send(refusal) != ipc::SendResult::sent) {
+        say(error);
+    }
+}
+
+// A keeper that an attacker runs could queue device descriptors on its channel, for whoever closes that to do the last
+// close of. Kernels before 6.16 have no such option.
+void refuse_descriptors(const ipc::Channel& channel) {
+    constexpr int so_passrights = 83;  // not in Debian 12's headers
+    constexpr int off = 0;
+    static_cast<void>(::setsockopt(channel.fd().get(), SOL_SOCKET, so_passrights, &off, sizeof off));
+}
+
+std::vector<BorrowedFd> borrowed(const std::vector<UniqueFd>& fds) {
+    std::vector<BorrowedFd> all;
+    for (const UniqueFd& fd : fds) {
+        all.push_back(fd.borrow());
+    }
+    return all;
+}
+
+}  // namespace
+
+struct Spawner::Ends {
+    const ipc::Channel& control;
+    const ipc::Channel& keeper;
+    const ipc::Channel& report;
+    BorrowedFd delivery;
+};
+
+Spawner::Spawner(const Options& options) : libexec_(options.libexec), verbose_(options.verbose) {
+    for (const char* name : {"iommud-keeper", "iommud-worker"}) {
+        const std::string path = fmt::format("{}/{}", libexec_, name);
+        if (::access(path.c_str(), X_OK) != 0) {
+            throw Fatal(errno_message(path, errno));
+        }
+    }
+    for (char** variable = environ; *variable != nullptr; ++variable) {
+        const std::string_view text(*variable);
+        if (text.starts_with("IOMMUD_") || text.starts_with("JOURNAL_STREAM=")) {
+            environment_.emplace_back(text);
+        }
+    }
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+        throw Fatal(errno_message("pipe", errno));
+    }
+    lifeline_read_.reset(ends[0]);
+    lifeline_write_.reset(ends[1]);
+}
+
+void Spawner::execute(const char* name, BorrowedFd third, BorrowedFd fourth) const {
+    constexpr int out_of_the_way = 64;
+    const UniqueFd third_copy(::fcntl(third.get(), F_DUPFD_CLOEXEC, out_of_the_way));
+    const UniqueFd fourth_copy(::fcntl(fourth.get(), F_DUPFD_CLOEXEC, out_of_the_way));
+    want(::dup2(third_copy.get(), 3) == 3, "dup2");
+    want(!fourth.valid() || ::dup2(fourth_copy.get(), 4) == 4, "dup2");
+    want(::close_range(fourth.valid() ? 5 : 4, ~0U, 0) == 0, "close_range");
+    std::vector<char*> environment;
+    for (const std::string& variable : environment_) {
+        environment.push_back(const_cast<char*>(variable.c_str()));
+    }
+    environment.push_back(nullptr);
+    const std::string path = fmt::format("{}/{}", libexec_, name);
+    const std::array<const char*, 3> arguments{name, verbose_ ? "--verbose" : nullptr, nullptr};
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::execve(path.c_str(), const_cast<char* const*>(arguments.data()), environment.data());
+    throw Refusal{{ErrorCode::internal, errno_message(path, errno)}};
+}
+
+Result<Child> Spawner::worker(const std::optional<Place>& place, BorrowedFd monitor_end, BorrowedFd connection) const {
+    const auto body = [this, &place, monitor_end, connection] {
+        close_all_but({monitor_end, connection});
+        if (place) {
+            want(write_small("/proc/self/oom_score_adj", "0"));  // the vault's own -1000 is not for it
+            settle_in(*place, 0);
+        }
+        execute("iommud-worker", monitor_end, connection);
+    };
+    return fork_child(body, say);
+}
+
+void Spawner::become_keeper(const std::optional<Place>& place, const Lease& lease, const Ends& ends) const {
+    const bool successor = lease.start.role == ipc::KeeperRole::successor;
+    close_all_but({ends.control.fd(), ends.keeper.fd(), ends.report.fd(), ends.delivery, lifeline_read_.borrow(),
+                   lease.context.borrow()});
+    UniqueFd context;
+    std::vector<UniqueFd> devices;
+    std::vector<BorrowedFd> fds;
+    if (successor && lease.context.valid()) {
+        fds.push_back(lease.context.borrow());
+    }
+    if (!successor && place) {
+        context = want(open_context(lease.start.kernel));
+        devices = want(open_devices(lease.start.kernel, lease.start.devices));
+        fds = borrowed(devices);
+        fds.insert(fds.begin(), {context.borrow(), ends.delivery});
+    } else if (!successor) {
+        fds.push_back(ends.delivery);
+    }
+    want(ends.control.send(lease.start, fds), "KeeperStart");
+    if (place) {
+        want(limit_cgroup(place->cgroup, lease.memory_max));
+        settle_in(*place, lease.start.memlock + keeper_own_memory);
+    }
+    const std::array<BorrowedFd, 1> copy{context.borrow()};
+    want(ends.report.send(ipc::ChildReport{true, {}, {}}, std::span(copy.data(), context.valid() ? 1 : 0)),
+         "ChildReport");
+    execute("iommud-keeper", ends.keeper.fd(), lifeline_read_.borrow());
+}
+
+Result<NewKeeper> Spawner::keeper(const std::optional<Place>& place, const Lease& lease, BorrowedFd delivery) const {
+    auto control = ipc::Channel::pair();
+    auto report = ipc::Channel::pair();
+    if (!control || !report) {
+        return fail(ErrorCode::internal, "no descriptors left for a keeper");
+    }
+    auto& [monitor_end, keeper_end] = *control;
+    refuse_descriptors(monitor_end);
+    const ipc::Channel& child_end = report->second;
+    const Ends ends{monitor_end, keeper_end, child_end, delivery};
+    auto child = fork_child([this, &place, &lease, &ends] { become_keeper(place, lease, ends); },
+                            [&child_end](const Error& error) { report_refusal(child_end, error); });
+    if (!child) {
+        return tl::unexpected(child.error());
+    }
+    return NewKeeper{std::move(*child), std::move(monitor_end), std::move(report->first)};
+}
+
+Result<Extension> Spawner::extension(const Lease& lease, const ipc::KeeperAdd& add, BorrowedFd delivery) const {
+    auto report = ipc::Channel::pair();
+    if (!report) {
+        return tl::unexpected(report.error());
+    }
+    const ipc::Channel& child_end = report->second;
+    const auto body = [&lease, &add, &child_end, delivery] {
+        close_all_but({lease.control.fd(), child_end.fd(), delivery});
+        std::vector<UniqueFd> devices;
+        if (lease.start.kernel != KernelInterface::simulated) {
+            devices = want(open_devices(lease.start.kernel, add.devices));
+        }
+        std::vector<BorrowedFd> fds = borrowed(devices);
+        fds.insert(fds.begin(), delivery);
+        want(lease.control.send(add, fds), "KeeperAdd");
+        want(child_end.send(ipc::ChildReport{true, {}, {}}), "ChildReport");
+        ::_exit(0);
+    };
+    auto child = fork_child(body, [&child_end](const Error& error) { report_refusal(child_end, error); });
+    if (!child) {
+        return tl::unexpected(child.error());
+    }
+    return Extension{std::move(*child), std::move(report->first), {}, 0};
+}
+
+Result<Child> Spawner::limiter(const std::string& cgroup, std::uint64_t memory_max) const {
+    const auto body = [&cgroup, memory_max] {
+        close_all_but({});
+        want(limit_cgroup(cgroup, memory_max));
+        ::_exit(0);
+    };
+    return fork_child(body, say);
+}
+
+}  // namespace iommud::vault

@@ -1,0 +1,60 @@
+// Starts the vault's children. A child opens what it needs, gives up root and becomes iommud-keeper or iommud-worker;
+// the vault itself waits for nothing and never holds a device.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/ipc/channel.hpp"
+#include "daemon/ipc/keeper_messages.hpp"
+#include "daemon/vault/holdings.hpp"
+#include "daemon/vault/options.hpp"
+
+namespace iommud::vault {
+
+// What a child becomes; on the simulated kernel it stays what it is.
+struct Place {
+    User user;
+    std::string cgroup;  // the folder it enters
+};
+
+struct NewKeeper {
+    Child child;
+    ipc::Channel control;  // the monitor's end
+    ipc::Channel report;   // a ChildReport will come here, or a hang-up
+};
+
+class Spawner {
+  public:
+    // Throws Fatal when iommud-keeper or iommud-worker is not there to be started.
+    explicit Spawner(const Options& options);
+
+    // `connection` is invalid for the system bus. No place: stays where the vault is.
+    [[nodiscard]] Result<Child> worker(const std::optional<Place>& place, BorrowedFd monitor_end,
+                                       BorrowedFd connection) const;
+
+    // A child that opens the nodes that `lease.start` needs (a successor: gets a copy of the lease's context), reports
+    // and becomes the keeper. `delivery` goes to the keeper; a successor has none.
+    [[nodiscard]] Result<NewKeeper> keeper(const std::optional<Place>& place, const Lease& lease,
+                                           BorrowedFd delivery) const;
+
+    // A child that opens the nodes of `add.devices`, sends KeeperAdd on the lease's channel, reports and is gone.
+    [[nodiscard]] Result<Extension> extension(const Lease& lease, const ipc::KeeperAdd& add, BorrowedFd delivery) const;
+
+    // A child that sets the memory.max of a cgroup, which may take a while, and is gone.
+    [[nodiscard]] Result<Child> limiter(const std::string& cgroup, std::uint64_t memory_max) const;
+
+  private:
+    struct Ends;
+    [[noreturn]] void become_keeper(const std::optional<Place>& place, const Lease& lease, const Ends& ends) const;
+    [[noreturn]] void execute(const char* name, BorrowedFd third, BorrowedFd fourth) const;
+
+    std::string libexec_;
+    bool verbose_;
+    std::vector<std::string> environment_;
+    UniqueFd lifeline_read_;
+    UniqueFd lifeline_write_;  // nobody else has it: it hangs up when the vault is gone
+};
+
+}  // namespace iommud::vault

@@ -1,0 +1,247 @@
+#include "daemon/vault/vault.hpp"
+
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+#include "daemon/base/log.hpp"
+
+namespace iommud::vault {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto longest_stop = 20s;       // less than the unit's TimeoutStopSec
+constexpr int most_frames_at_once = 64;  // then the children have their turn
+constexpr int id_bits = 56;
+
+UniqueFd watch_signals() {
+    sigset_t set;
+    ::sigemptyset(&set);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+        ::sigaddset(&set, number);
+    }
+    ::sigprocmask(SIG_BLOCK, &set, nullptr);
+    return UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+// In words, for the monitor, which shows them to people (DESIGN §2's invariants that this vault cannot give).
+std::vector<std::string> dropped_invariants(bool real) {
+    if (real) {
+        return {};
+    }
+    return {"simulated: workers and keepers run as the daemon's own user, not as users of their own",
+            "simulated: no cgroup and no memory.max for an account",
+            "simulated: no RLIMIT_MEMLOCK: keepers count by themselves and the kernel counts nothing",
+            "simulated: no device node is opened or checked, and no DMA is done or stopped"};
+}
+
+}  // namespace
+
+Vault::Vault(const Options& options, std::optional<KernelInterface> kernel, std::optional<RealWorld> real,
+             uid_t monitor)
+    : kernel_(kernel),
+      real_(std::move(real)),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      signals_(watch_signals()),
+      link_(options.run, monitor),
+      spawner_(options) {
+    if (!epoll_.valid() || !signals_.valid()) {
+        throw Fatal(errno_message("epoll or signalfd", errno));
+    }
+    watch(signals_.borrow(), Source::signals);
+    watch(link_.listener(), Source::listener);
+}
+
+void Vault::watch(BorrowedFd fd, Source source, std::uint64_t id) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = (static_cast<std::uint64_t>(source) << id_bits) | id;
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0 &&
+        ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd.get(), &event) != 0) {
+        throw Fatal(errno_message("epoll_ctl", errno));
+    }
+}
+
+// Always before a close: a copy of the descriptor in another process would keep the events coming.
+void Vault::unwatch(BorrowedFd fd) {
+    if (fd.valid()) {
+        ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd.get(), nullptr);
+    }
+}
+
+int Vault::next_timeout() const {
+    if (deadlines_.empty()) {
+        return -1;
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadlines_.begin()->first - Clock::now());
+    return static_cast<int>(std::clamp<long long>(left.count(), 0, 60'000));
+}
+
+void Vault::run() {
+    if (ServiceManager::watchdog_interval()) {
+        schedule(Due::watchdog, 0s);
+    }
+    manager_.notify("READY=1\nSTATUS=Waiting for the monitor");
+    std::array<epoll_event, 64> events{};
+    while (!stopped_ && !(stopping_ && holdings_.leases.empty())) {
+        const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), next_timeout());
+        if (count < 0 && errno != EINTR) {
+            throw Fatal(errno_message("epoll_wait", errno));
+        }
+        for (int i = 0; i < count; ++i) {
+            const epoll_event& event = events[static_cast<std::size_t>(i)];
+            dispatch(static_cast<Source>(event.data.u64 >> id_bits),
+                     event.data.u64 & ((std::uint64_t{1} << id_bits) - 1), event.events);
+        }
+        while (!deadlines_.empty() && deadlines_.begin()->first <= Clock::now()) {
+            const auto [what, id] = deadlines_.extract(deadlines_.begin()).mapped();
+            due(what, id);
+        }
+    }
+}
+
+// An event may be about something that an earlier event of the same batch has ended: every handler looks it up.
+void Vault::dispatch(Source source, std::uint64_t id, std::uint32_t events) {
+    switch (source) {
+        case Source::signals:
+            return on_signal();
+        case Source::listener:
+            return on_listener();
+        case Source::monitor:
+            return on_monitor(events);
+        case Source::worker:
+            return on_worker_exit(static_cast<std::uint32_t>(id));
+        case Source::keeper:
+            return on_keeper_exit(id);
+        case Source::report:
+            return on_report(id);
+        case Source::extension:
+            return on_extension(id, true);
+        case Source::added:
+            return on_extension(id, false);
+        case Source::other:
+            if (const auto child = abandoned_.find(id); child != abandoned_.end() && reap(child->second)) {
+                abandoned_.erase(child);
+            }
+            return;
+    }
+}
+
+void Vault::due(Due what, LeaseId id) {
+    Lease* lease = holdings_.find(id);
+    switch (what) {
+        case Due::successor:
+            if (lease != nullptr && lease->phase == Phase::between) {
+                start_successor(*lease, "its successor could not go on");
+            }
+            return;
+        case Due::opening:
+            if (lease != nullptr && lease->phase == Phase::opening) {
+                lease->failure = {ErrorCode::device_busy, "the device's node could not be opened in time"};
+                signal(lease->child, SIGKILL);
+            } else if (lease != nullptr && lease->extension) {
+                signal(lease->extension->child, SIGKILL);
+            }
+            return;
+        case Due::watchdog:
+            manager_.notify(fmt::format("WATCHDOG=1\nSTATUS={}, {} leases, {} workers",
+                                        link_.connected() ? "Serving" : "Waiting for the monitor",
+                                        holdings_.leases.size(), holdings_.workers.size()));
+            schedule(Due::watchdog, *ServiceManager::watchdog_interval());
+            return;
+        case Due::stop:
+            log::warning(fmt::format("stopping with {} leases that did not end in time", holdings_.leases.size()));
+            stopped_ = true;
+            return;
+    }
+}
+
+void Vault::on_signal() {
+    signalfd_siginfo info{};
+    if (::read(signals_.get(), &info, sizeof info) != sizeof info || info.ssi_signo == SIGHUP || stopping_) {
+        return;
+    }
+    stopping_ = true;
+    manager_.notify("STOPPING=1");
+    log::info(fmt::format("stopping: {} leases end", holdings_.leases.size()));
+    unwatch(link_.listener());
+    for (const auto& [slot, worker] : holdings_.workers) {
+        signal(worker, SIGKILL);
+    }
+    for (const auto& [id, lease] : holdings_.leases) {
+        if (lease.phase != Phase::cleaning) {  // a successor cleans up already
+            signal(lease.child, SIGTERM);
+        }
+    }
+    schedule(Due::stop, longest_stop);
+}
+
+void Vault::on_listener() {
+    if (link_.connected()) {
+        on_monitor(EPOLLIN);  // it may have hung up in this very moment, and this be its successor
+    }
+    if (link_.accept()) {
+        watch(link_.connection(), Source::monitor);
+        greet();
+    } else {
+        log::warning("refused a connection: not the monitor's user, or there is a monitor");
+    }
+}
+
+void Vault::greet() {
+    log::info(fmt::format("the monitor has connected; {} leases are held", holdings_.leases.size()));
+    tell(ipc::VaultHello{.kernel = kernel_.value_or(KernelInterface::iommufd),
+                         .last_lease = holdings_.last_lease,
+                         .dropped_invariants = dropped_invariants(real_.has_value())});
+    for (const auto& [id, lease] : holdings_.leases) {
+        const std::array<BorrowedFd, 2> fds{lease.control.fd(), lease.child.pidfd.borrow()};
+        const bool successor = lease.phase == Phase::cleaning || lease.phase == Phase::between;
+        tell(ipc::HeldLease{.lease = id, .successor = successor, .record = lease.record}, fds);
+    }
+    for (const auto& [name, thing] : holdings_.things) {
+        const std::array<BorrowedFd, 1> fds{thing.fd.borrow()};
+        tell(ipc::HeldThing{.name = name, .value = thing.value}, std::span(fds.data(), thing.fd.valid() ? 1 : 0));
+    }
+    tell(ipc::HoldingsComplete{});
+}
+
+void Vault::on_monitor(std::uint32_t events) {
+    if ((events & EPOLLOUT) != 0 && !link_.flush()) {
+        drop_monitor("it hung up");
+    }
+    ipc::Packet packet;
+    for (int i = 0; i < most_frames_at_once && link_.connected(); ++i) {
+        switch (link_.receive(packet)) {
+            case ipc::ReceiveResult::packet:
+                if (const auto handled = handle(packet); !handled) {
+                    drop_monitor(handled.error().message);
+                }
+                break;
+            case ipc::ReceiveResult::empty:
+                return;
+            case ipc::ReceiveResult::closed:
+                return drop_monitor("it hung up");
+            case ipc::ReceiveResult::malformed:
+                return drop_monitor("a packet is too long or has too many descriptors");
+        }
+    }
+}
+
+void Vault::drop_monitor(std::string_view why) {
+    log::notice(fmt::format("the monitor's connection is closed: {}", why));
+    unwatch(link_.connection());
+    link_.drop();
+    // Workers belong to a monitor: its successor counts slots from none.
+    for (auto& [slot, worker] : std::exchange(holdings_.workers, {})) {
+        signal(worker, SIGKILL);
+        abandon(std::move(worker));
+    }
+}
+
+}  // namespace iommud::vault

@@ -1,0 +1,104 @@
+// The vault itself: one epoll loop over the monitor, the children and the clock. Nothing in it waits for anybody.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "daemon/base/notify.hpp"
+#include "daemon/vault/cgroups.hpp"
+#include "daemon/vault/holdings.hpp"
+#include "daemon/vault/monitor_link.hpp"
+#include "daemon/vault/options.hpp"
+#include "daemon/vault/slots.hpp"
+#include "daemon/vault/spawn.hpp"
+
+namespace iommud::vault {
+
+// What only root on a real kernel has.
+struct RealWorld {
+    Cgroups cgroups;
+    SlotsFile slots;
+    User bus_worker;
+};
+
+class Vault {
+  public:
+    // `kernel`: nothing when this machine has neither iommufd nor type1: every grant is then refused. No `real`: the
+    // simulated kernel. Throws Fatal.
+    Vault(const Options& options, std::optional<KernelInterface> kernel, std::optional<RealWorld> real, uid_t monitor);
+
+    // Until SIGTERM, and then until every lease has ended, or for 20 s.
+    void run();
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    enum class Source : std::uint8_t { signals, listener, monitor, worker, keeper, report, extension, added, other };
+    enum class Due : std::uint8_t { successor, opening, watchdog, stop };
+    struct Exit {
+        bool clean = false;
+        std::string text;
+    };
+
+    // The loop (vault.cpp).
+    void watch(BorrowedFd fd, Source source, std::uint64_t id = 0);
+    void unwatch(BorrowedFd fd);
+    void dispatch(Source source, std::uint64_t id, std::uint32_t events);
+    void due(Due what, LeaseId id);
+    void schedule(Due what, Clock::duration in, LeaseId id = 0) {
+        deadlines_.emplace(Clock::now() + in, std::pair(what, id));
+    }
+    [[nodiscard]] int next_timeout() const;
+    void on_signal();
+    void on_listener();
+    void on_monitor(std::uint32_t events);
+    void greet();
+    void drop_monitor(std::string_view why);
+    template <class Message>
+    void tell(const Message& message, std::span<const BorrowedFd> fds = {}) {
+        if (!link_.tell(message, fds)) {
+            drop_monitor("it does not read");
+        }
+    }
+
+    // The verbs (verbs.cpp). An error drops the monitor.
+    [[nodiscard]] Result<void> handle(ipc::Packet& packet);
+    [[nodiscard]] Result<void> carry_out(const ipc::StartWorker& request, ipc::Packet& packet);
+    [[nodiscard]] Result<void> carry_out(const ipc::GrantLease& request, ipc::Packet& packet);
+    [[nodiscard]] Result<void> carry_out(const ipc::ExtendLease& request, ipc::Packet& packet);
+    [[nodiscard]] Result<void> carry_out(const ipc::SetLimit& request, ipc::Packet& packet);
+    [[nodiscard]] Result<void> carry_out(const ipc::KillChild& request, ipc::Packet& packet);
+    [[nodiscard]] Result<void> carry_out(const ipc::Hold& request, ipc::Packet& packet);
+    [[nodiscard]] Result<void> carry_out(const ipc::Unhold& request, ipc::Packet& packet);
+    [[nodiscard]] Result<void> may_grant() const;
+
+    // The children (children.cpp).
+    [[nodiscard]] std::optional<Exit> reap(const Child& child);
+    void signal(const Child& child, int number) const;
+    void abandon(Child child);  // nobody waits for it: it is reaped and forgotten
+    [[nodiscard]] Result<std::optional<Place>> place_of(std::uint32_t account_uid);
+    [[nodiscard]] Result<void> start_keeper(Lease& lease, BorrowedFd delivery);
+    void start_successor(Lease& lease, const std::string& how_it_died);
+    void on_worker_exit(std::uint32_t slot);
+    void on_keeper_exit(LeaseId id);
+    void on_report(LeaseId id);
+    void on_extension(LeaseId id, bool exited);
+    void close_report(ipc::Channel& report);
+
+    std::optional<KernelInterface> kernel_;
+    std::optional<RealWorld> real_;
+    UniqueFd epoll_;
+    UniqueFd signals_;
+    MonitorLink link_;
+    Spawner spawner_;
+    ServiceManager manager_;
+    Holdings holdings_;
+    std::map<std::uint64_t, Child> abandoned_;
+    std::uint64_t next_abandoned_ = 0;
+    std::multimap<Clock::time_point, std::pair<Due, LeaseId>> deadlines_;
+    bool stopping_ = false;
+    bool stopped_ = false;
+};
+
+}  // namespace iommud::vault

@@ -1,0 +1,176 @@
+// What the monitor asks of the vault, carried out.
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include "daemon/base/log.hpp"
+#include "daemon/vault/requests.hpp"
+#include "daemon/vault/vault.hpp"
+
+namespace iommud::vault {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto longest_opening = 10s;
+
+}  // namespace
+
+Result<void> Vault::handle(ipc::Packet& packet) {
+    const auto request = read_request(packet);
+    if (!request) {
+        return tl::unexpected(request.error());
+    }
+    return std::visit([this, &packet](const auto& verb) { return carry_out(verb, packet); }, *request);
+}
+
+Result<void> Vault::carry_out(const ipc::StartWorker& request, ipc::Packet& packet) {
+    if (const auto admitted = holdings_.admit(request); !admitted) {
+        return admitted;
+    }
+    const bool on_bus = request.kind == ConnectionKind::system_bus;
+    std::optional<Place> place;
+    if (real_) {
+        const uid_t own = ipc::worker_uid_base + request.slot;
+        place = Place{on_bus ? real_->bus_worker : User{own, own}, real_->cgroups.workers()};
+    }
+    auto child = spawner_.worker(place, packet.fds.back().borrow(), on_bus ? BorrowedFd() : packet.fds[0].borrow());
+    if (!child) {
+        tell(ipc::WorkerExited{request.slot, child.error().message});
+        return {};
+    }
+    watch(child->pidfd.borrow(), Source::worker, request.slot);
+    holdings_.workers.emplace(request.slot, std::move(*child));
+    return {};
+}
+
+Result<void> Vault::may_grant() const {
+    if (stopping_) {
+        return fail(ErrorCode::internal, "the vault is stopping");
+    }
+    if (!kernel_) {
+        return fail(ErrorCode::kernel_unsupported,
+                    "this kernel has neither /dev/iommu nor /dev/vfio/vfio: load iommufd and vfio_pci");
+    }
+    return {};
+}
+
+Result<void> Vault::carry_out(const ipc::GrantLease& request, ipc::Packet& packet) {
+    if (const auto admitted = holdings_.admit(request); !admitted) {
+        return admitted;
+    }
+    holdings_.last_lease = request.lease;
+    auto ready = may_grant();
+    if (ready) {
+        Lease& lease = holdings_.leases[request.lease];
+        lease.start = {.role = ipc::KeeperRole::keeper,
+                       .kernel = *kernel_,
+                       .lease = request.lease,
+                       .mode = request.mode,
+                       .reserve = request.reserve,
+                       .memlock = request.memlock,
+                       .maps = request.maps,
+                       .devices = request.devices,
+                       .no_reset_allowed = request.no_reset_allowed};
+        lease.account_uid = request.account_uid;
+        lease.memory_max = request.memory_max;
+        lease.record = request.record;
+        lease.asked_by = link_.generation();
+        ready = start_keeper(lease, packet.fds[0].borrow());
+        schedule(Due::opening, longest_opening, request.lease);
+    }
+    if (!ready) {
+        holdings_.leases.erase(request.lease);
+        tell(ipc::GrantResult{request.lease, false, ready.error().code, ready.error().message});
+    }
+    return {};
+}
+
+Result<void> Vault::carry_out(const ipc::ExtendLease& request, ipc::Packet& packet) {
+    Lease* lease = holdings_.find(request.lease);
+    auto ready = may_grant();
+    if (ready && (lease == nullptr || lease->phase != Phase::running)) {
+        ready = fail(ErrorCode::no_such_lease, fmt::format("lease {} is not there any more", request.lease));
+    } else if (ready && lease->extension) {
+        ready = fail(ErrorCode::device_busy, fmt::format("lease {} is being extended already", request.lease));
+    }
+    if (ready) {
+        std::vector<PciAddress>& devices = lease->start.devices;
+        if (devices.size() + request.devices.size() > ipc::max_lease_devices ||
+            std::find_first_of(devices.begin(), devices.end(), request.devices.begin(), request.devices.end()) !=
+                devices.end()) {
+            return fail(ErrorCode::invalid_argument, "a lease extended by what it has, or beyond its bound");
+        }
+        auto extension =
+            spawner_.extension(*lease, {request.devices, request.no_reset_allowed}, packet.fds[0].borrow());
+        if (extension) {
+            // Counted from here on: the keeper may have them although no report ever comes.
+            devices.insert(devices.end(), request.devices.begin(), request.devices.end());
+            extension->record = request.record;
+            extension->asked_by = link_.generation();
+            watch(extension->child.pidfd.borrow(), Source::extension, request.lease);
+            watch(extension->report.fd(), Source::added, request.lease);
+            lease->extension = std::move(*extension);
+            schedule(Due::opening, longest_opening, request.lease);
+            return {};
+        }
+        ready = tl::unexpected(extension.error());
+    }
+    tell(ipc::ExtendResult{request.lease, false, ready.error().code, ready.error().message});
+    return {};
+}
+
+Result<void> Vault::carry_out(const ipc::SetLimit& request, ipc::Packet&) {
+    bool found = false;
+    for (auto& [id, lease] : holdings_.leases) {
+        if (lease.account_uid != request.account_uid) {
+            continue;
+        }
+        found = true;
+        lease.start.memlock = request.memlock;
+        lease.memory_max = request.memory_max;
+        const rlimit limit{request.memlock, request.memlock};
+        // By pid: the child is ours and not reaped, so that its number is nobody else's.
+        if (real_ && (lease.phase == Phase::running || lease.phase == Phase::cleaning) &&
+            ::prlimit(lease.child.pid, RLIMIT_MEMLOCK, &limit, nullptr) != 0 && errno != ESRCH) {
+            log::error(errno_message(fmt::format("lease {}: set RLIMIT_MEMLOCK", id), errno));
+        }
+    }
+    if (const auto place = place_of(request.account_uid); found && place && *place) {
+        if (auto child = spawner_.limiter((*place)->cgroup, request.memory_max)) {
+            abandon(std::move(*child));
+        }
+    }
+    return {};
+}
+
+// Who is not there any more is no error: its end is on its way to the monitor.
+Result<void> Vault::carry_out(const ipc::KillChild& request, ipc::Packet&) {
+    if (request.kind == ipc::ChildKind::keeper) {
+        if (const Lease* lease = holdings_.find(request.id)) {
+            signal(lease->child, SIGKILL);
+        }
+    } else if (const auto worker = holdings_.workers.find(static_cast<std::uint32_t>(request.id));
+               worker != holdings_.workers.end() && worker->first == request.id) {
+        signal(worker->second, SIGKILL);
+    }
+    return {};
+}
+
+Result<void> Vault::carry_out(const ipc::Hold& request, ipc::Packet& packet) {
+    if (const auto admitted = holdings_.admit(request); !admitted) {
+        return admitted;
+    }
+    holdings_.things[request.name] = {request.value, packet.fds.empty() ? UniqueFd() : std::move(packet.fds[0])};
+    return {};
+}
+
+Result<void> Vault::carry_out(const ipc::Unhold& request, ipc::Packet&) {
+    holdings_.things.erase(request.name);
+    return {};
+}
+
+}  // namespace iommud::vault
