@@ -24,12 +24,7 @@ std::uint64_t now_usec() {
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_usec);
 }
 
-struct Approved {
-    policy::Account account;
-    policy::Decision decision;
-};
-
-Result<Approved> approve(Monitor& monitor, const Connection& connection, const ipc::AcquireRequest& request) {
+Result<policy::Decision> approve(Monitor& monitor, const Connection& connection, const ipc::AcquireRequest& request) {
     if (request.label.size() > max_label) {
         return fail(ErrorCode::invalid_argument,
                     fmt::format("label has {} bytes, at most {} are allowed", request.label.size(), max_label));
@@ -47,30 +42,24 @@ Result<Approved> approve(Monitor& monitor, const Connection& connection, const i
     if (!decision.allowed) {
         return fail(decision.code, decision.message);
     }
-    const std::optional<policy::Account> account = policy::account_of(monitor.policy().current(), subject);
-    if (!account) {
-        return fail(ErrorCode::access_denied,
-                    fmt::format("uid {} has no account in the policy: nothing says how much memory it may pin",
-                                connection.who().uid));
-    }
     if (Result<void> free = devices_free(monitor, connection, request.devices); !free) {
         return tl::unexpected(free.error());
     }
-    return Approved{*account, std::move(decision)};
+    return decision;
 }
 
 }  // namespace
 
 void answer_acquire(Monitor& monitor, Connection& connection, const ipc::AcquireRequest& request) {
-    Result<Approved> approved = approve(monitor, connection, request);
-    if (!approved) {
-        log::debug(fmt::format("{} does not get a lease: {}", connection.who().text(), approved.error().message));
-        connection.fail_request(request.cookie, approved.error());
+    const Result<policy::Decision> decision = approve(monitor, connection, request);
+    if (!decision) {
+        log::debug(fmt::format("{} does not get a lease: {}", connection.who().text(), decision.error().message));
+        connection.fail_request(request.cookie, decision.error());
         return;
     }
-    const auto& [account, decision] = *approved;
+    const policy::Account& account = *decision->account;  // an allowed request has one
     const Limits limits{account.memory, account.leases, account.devices};
-    const Claim claim{decision.memory, static_cast<std::uint32_t>(request.devices.size()), false};
+    const Claim claim{decision->memory, static_cast<std::uint32_t>(request.devices.size()), false};
     Result<Charge> charge = monitor.ledger().charge(account.uid, limits, claim);
     auto delivery = ipc::Channel::pair();
     if (!charge || !delivery) {
@@ -85,7 +74,7 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
                                           .endpoint = connection.endpoint(),
                                           .mode = request.mode,
                                           .label = request.label,
-                                          .rule = decision.rule,
+                                          .rule = decision->rule,
                                           .memory = charge->memory(),
                                           .created_usec = now_usec(),
                                           .devices = request.devices});
@@ -106,15 +95,15 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
                         .reserve = lease.record.memory,
                         .memlock = monitor.ledger().figures(account.uid).managed_memory(),
                         .memory_max = Monitor::cgroup_memory(account.memory),
-                        .maps = decision.maps,
+                        .maps = decision->maps,
                         .devices = request.devices,
                         .no_reset_allowed = monitor.keepers().no_reset_allowed(
-                            request.devices, account.uid, connection.endpoint(), decision.allow_no_reset),
+                            request.devices, account.uid, connection.endpoint(), decision->allow_no_reset),
                         .record = ipc::encode_value(lease.record)},
         std::move(to_keeper));
     log::info(fmt::format("lease {} for {}: {} device(s), {} pinned at most, by rule {}", lease.record.id,
                           connection.who().text(), request.devices.size(), format_bytes(lease.record.memory),
-                          decision.rule),
+                          decision->rule),
               {{"IOMMUD_LEASE", std::to_string(lease.record.id)},
                {"IOMMUD_UID", std::to_string(connection.who().uid)}});
 }

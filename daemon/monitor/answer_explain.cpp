@@ -18,7 +18,7 @@ Result<policy::Subject> subject_asked(Monitor& monitor, const Connection& connec
     if (!connection.admin()) {
         return fail(ErrorCode::access_denied, "only an administrator may ask about somebody else");
     }
-    std::optional<policy::Subject> subject = policy::subject_named(monitor.policy().names(), *user);
+    std::optional<policy::Subject> subject = subject_named(monitor.policy().current(), *user);
     if (!subject) {
         return fail(ErrorCode::invalid_argument, fmt::format("no user \"{}\" in /etc/passwd, nor a uid", *user));
     }
@@ -30,7 +30,7 @@ void send_trace(Connection& connection, std::uint64_t cookie, const policy::Deci
         .cookie = cookie, .last = false, .allowed = decision.allowed, .decision = decision.message, .trace = {}};
     std::size_t bytes = 0;
     for (const policy::TraceEntry& entry : decision.trace) {
-        const auto map = entry.as_map();
+        const auto map = entry.to_map();
         std::size_t size = 8;
         for (const auto& [key, value] : map) {
             size += key.size() + value.size() + 8;
@@ -60,7 +60,8 @@ void answer_explain(Monitor& monitor, Connection& connection, const ipc::Explain
         connection.fail_request(request.cookie, asked.error());
         return;
     }
-    send_trace(connection, request.cookie, policy::explain(monitor.policy().current(), *subject, *asked));
+    send_trace(connection, request.cookie, policy::explain(monitor.policy().current(), *subject, *asked,
+                                                         connection.admin() ? policy::TraceScope::all : policy::TraceScope::own));
 }
 
 }  // namespace iommud::monitor

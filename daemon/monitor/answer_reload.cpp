@@ -8,7 +8,7 @@
 namespace iommud::monitor {
 
 void answer_reload(Monitor& monitor, Connection& connection, const ipc::ReloadRequest& request) {
-    const std::vector<std::string> faults = monitor.reload_policy();
+    const std::vector<std::string>& faults = monitor.reload_policy();
     monitor.views().bring_up_to_date(connection);
     if (faults.empty()) {
         connection.send(ipc::RequestDone{.cookie = request.cookie});

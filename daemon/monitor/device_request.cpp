@@ -19,7 +19,7 @@ policy::DeviceFacts facts_of(const Device& device) {
             .subsystem_vendor = device.subsystem_vendor,
             .subsystem_device = device.subsystem_device,
             .class_code = device.class_code,
-            .iommu_group = device.iommu_group};
+            .iommu_group = device.iommu_group >= 0 ? std::optional(device.iommu_group) : std::nullopt};
 }
 
 // Busy, or its like: said in full to those only who may see the lease.

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "daemon/base/result.hpp"
 #include "daemon/ipc/types.hpp"
 #include "policy/evaluate.hpp"
 

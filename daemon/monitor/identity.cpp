@@ -107,7 +107,9 @@ Result<Identity> identify_peer(BorrowedFd socket) {
     if (!still_runs(who.pidfd.borrow())) {
         return fail(ErrorCode::internal, "the peer has exited");
     }
-    who.unit = outermost_unit(cgroup);
+    if (!cgroup.empty()) {
+        who.unit = outermost_unit(cgroup).value_or("");
+    }
     who.initial_user_namespace = is_initial_uid_map(uid_map);
     return who;
 }

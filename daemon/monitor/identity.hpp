@@ -19,7 +19,7 @@ struct Identity {
     std::vector<gid_t> groups;        // supplementary, and `gid`: SO_PEERGROUPS lacks it
     UniqueFd pidfd;                   // invalid on kernels without SO_PEERPIDFD (before 6.5)
     pid_t pid = 0;                    // for people to read; only the pidfd is a process
-    std::optional<std::string> unit;  // the outermost systemd service or scope; needs the pidfd
+    std::optional<std::string> unit;  // the outermost systemd service or scope; "": in none; nothing: not known
     bool initial_user_namespace = false;
 
     // "uid 1000 (pid 4711)"

@@ -43,10 +43,8 @@ void Keepers::held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pi
     }
     Lease& lease = monitor_.leases().open(std::move(*record));
     lease.state = held.successor ? LeaseState::releasing : LeaseState::active;
-    const policy::Account account =
-        policy::account_limits(monitor_.policy().current(), lease.record.account_uid);
     Result<Charge> charge = monitor_.ledger().charge_existing(
-        account.uid, {account.memory, account.leases, account.devices},
+        lease.record.account_uid, limits_of(monitor_.policy().current(), lease.record.account_uid),
         {lease.record.memory, static_cast<std::uint32_t>(lease.record.devices.size()), false});
     if (!charge) {
         throw Fatal(charge.error().message);

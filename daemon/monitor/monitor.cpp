@@ -31,7 +31,7 @@ Monitor::Monitor(boost::asio::io_context& io, const Options& options, Inventory 
       watchdog_(io),
       bus_retry_(io) {
     policy_.load();
-    ledger_ = std::make_unique<Ledger>(policy_.current().host_memory());
+    ledger_ = std::make_unique<Ledger>(policy_.current().host_memory);
 }
 
 void Monitor::start(UniqueFd client_socket, UniqueFd admin_socket, std::function<void()> enter_sandbox) {
@@ -140,21 +140,21 @@ std::uint64_t Monitor::cgroup_memory(std::uint64_t limit) {
     return 64 * MiB + limit / 64;
 }
 
-std::vector<std::string> Monitor::reload_policy() {
+const std::vector<std::string>& Monitor::reload_policy() {
     service_manager().notify("RELOADING=1");
-    std::vector<std::string> faults = policy_.load();
+    const std::vector<std::string>& faults = policy_.load();
     for (const std::string& fault : faults) {
         log::error("policy not loaded: " + fault);
     }
     if (faults.empty()) {
         log::notice(fmt::format("policy generation {} is in force", policy_.generation()));
-        ledger_->set_host_memory(policy_.current().host_memory());
+        ledger_->set_host_memory(policy_.current().host_memory);
         for (const AccountFigures& held : ledger_->figures()) {
-            const policy::Account account = policy::account_limits(policy_.current(), held.uid);
-            ledger_->set_limits(held.uid, {account.memory, account.leases, account.devices});
+            const Limits limits = limits_of(policy_.current(), held.uid);
+            ledger_->set_limits(held.uid, limits);
             vault_->send(ipc::SetLimit{.account_uid = held.uid,
                                        .memlock = ledger_->figures(held.uid).managed_memory(),
-                                       .memory_max = cgroup_memory(account.memory)});
+                                       .memory_max = cgroup_memory(limits.memory)});
         }
     }
     views_.manager_changed();

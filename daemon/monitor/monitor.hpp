@@ -54,7 +54,7 @@ class Monitor {
     [[nodiscard]] std::pair<DeviceState, std::string> device_state(const Device& device) const;
 
     // Reads policy anew, and gives live accounts their new limits. What was wrong, a line each.
-    std::vector<std::string> reload_policy();
+    const std::vector<std::string>& reload_policy();
     // RLIMIT_MEMLOCK and memory.max for an account's keepers, from its figures.
     [[nodiscard]] static std::uint64_t cgroup_memory(std::uint64_t limit);
 

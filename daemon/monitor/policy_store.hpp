@@ -6,9 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "daemon/ledger/ledger.hpp"
 #include "daemon/monitor/identity.hpp"
 #include "daemon/monitor/options.hpp"
-#include "policy/policy.hpp"
+#include "policy/account.hpp"
 
 namespace iommud::monitor {
 
@@ -19,22 +20,26 @@ class PolicyStore {
     // Reads every file anew. All or nothing: one bad file keeps the policy in force (none at start: everything is
     // denied). Returns what was wrong, a line each; empty: loaded, and the generation has gone up. Blocks on local
     // files only.
-    std::vector<std::string> load();
+    const std::vector<std::string>& load();
 
     [[nodiscard]] const policy::Policy& current() const { return *policy_; }
-    [[nodiscard]] const policy::Names& names() const { return names_; }
     [[nodiscard]] std::uint64_t generation() const { return generation_; }
     [[nodiscard]] const std::vector<std::string>& faults() const { return faults_; }
 
   private:
     const Options& options_;
     std::shared_ptr<const policy::Policy> policy_ = std::make_shared<policy::Policy>();  // empty: denies all (I7)
-    policy::Names names_;
     std::uint64_t generation_ = 0;
     std::vector<std::string> faults_;
 };
 
 // What policy looks at, of who is connected.
 [[nodiscard]] policy::Subject subject_of(const Identity& who);
+
+// Somebody who is not connected: a name in /etc/passwd, or a uid; with the groups that the files say. Nothing for neither.
+[[nodiscard]] std::optional<policy::Subject> subject_named(const policy::Policy& policy, std::string_view user);
+
+// What policy allows the account that `uid` pays for itself; nothing at all when it has none.
+[[nodiscard]] Limits limits_of(const policy::Policy& policy, std::uint32_t uid);
 
 }  // namespace iommud::monitor

@@ -1,0 +1,86 @@
+#include "daemon/monitor/policy_store.hpp"
+
+#include <unistd.h>
+
+#include <charconv>
+
+#include "daemon/base/log.hpp"
+#include "policy/folders.hpp"
+#include "policy/load.hpp"
+
+namespace iommud::monitor {
+namespace {
+
+std::uint64_t host_memory() {
+    return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::vector<std::string> lines_of(const policy::Diagnostics& diagnostics) {
+    std::vector<std::string> lines;
+    for (const policy::Diagnostic& diagnostic : diagnostics) {
+        lines.push_back(diagnostic.text());
+    }
+    return lines;
+}
+
+}  // namespace
+
+const std::vector<std::string>& PolicyStore::load() {
+    const auto names = policy::read_names("");
+    if (!names) {
+        return faults_ = {names.error().text()};
+    }
+    const std::vector<std::string> folders = options_.policy_folders();
+    const policy::FoldersRead read = policy::read_folders(folders, options_.simulated ? ::getuid() : 0);
+    if (!read.refusals.empty()) {
+        return faults_ = lines_of(read.refusals);
+    }
+    auto loaded = policy::load(read.files, *names, host_memory());
+    if (!loaded) {
+        return faults_ = lines_of(loaded.error());
+    }
+    for (const std::string& warning : lines_of(loaded->warnings)) {
+        log::warning(warning);
+    }
+    policy_ = std::make_shared<policy::Policy>(std::move(*loaded));
+    ++generation_;
+    faults_.clear();
+    return faults_;
+}
+
+policy::Subject subject_of(const Identity& who) {
+    policy::Subject subject;
+    subject.uid = who.uid;
+    subject.groups = who.groups;
+    subject.unit = who.unit;
+    subject.has_pidfd = who.pidfd.valid();
+    return subject;
+}
+
+std::optional<policy::Subject> subject_named(const policy::Policy& policy, std::string_view user) {
+    std::optional<std::uint32_t> uid = policy.names.uid_of(user);
+    if (!uid) {
+        std::uint32_t number = 0;
+        const auto [end, error] = std::from_chars(user.data(), user.data() + user.size(), number);
+        if (user.empty() || error != std::errc{} || end != user.data() + user.size() ||
+            number > policy::highest_policy_uid) {
+            return std::nullopt;
+        }
+        uid = number;
+    }
+    policy::Subject subject;
+    subject.uid = *uid;
+    subject.groups = policy.names.groups_of(*uid);
+    subject.unit = "";
+    subject.has_pidfd = true;
+    return subject;
+}
+
+Limits limits_of(const policy::Policy& policy, std::uint32_t uid) {
+    const std::optional<policy::Subject> subject = subject_named(policy, std::to_string(uid));
+    const std::optional<policy::Account> account = subject ? policy::account_of(policy, *subject) : std::nullopt;
+    // An account that policy knows no more may have nothing new; what is held stays.
+    return account && account->uid == uid ? Limits{account->memory, account->leases, account->devices} : Limits{};
+}
+
+}  // namespace iommud::monitor
