@@ -125,6 +125,12 @@ int as_keeper(uid_t uid, int iommu, std::uint32_t ioas, int memfd, std::uint64_t
     return WIFEXITED(status) ? -WEXITSTATUS(status) : -1000;
 }
 
+// The exit code; descriptors without CLOEXEC go along.
+int run(const std::string& command) {
+    const int status = check(std::system(command.c_str()), "system");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 void prove_iommufd(const fs::path& device) {
     const fs::path node = "/dev/vfio/devices" / fs::directory_iterator(device / "vfio-dev")->path().filename();
     const int iommu = check(open("/dev/iommu", O_RDWR | O_CLOEXEC), "/dev/iommu");
@@ -150,7 +156,10 @@ void prove_iommufd(const fs::path& device) {
     expect("DMA through what a dead process mapped", round_trip(edu, pages, iova), Verdict::ok);
     const std::string edu_dma = "edu_dma --device-fd " + std::to_string(dup(fd)) + " --memory-fd " +
                                 std::to_string(dup(first)) + " --offset 0x100000 --iova " + std::to_string(iova + mib);
-    expect("edu_dma, one megabyte on", WEXITSTATUS(std::system(edu_dma.c_str())), 0);
+    expect("edu_dma, one megabyte on", run(edu_dma), 0);
+    expect("edu_dma --step", run("printf '\\n\\n' | " + edu_dma + " --step"), 0);
+    expect("edu_dma --loop", run("timeout --preserve-status 2 " + edu_dma + " --loop"), 0);
+    expect("edu_dma beyond its 28 bits", run(edu_dma + "0000000 2>&1"), 3);
 
     IoasUnmap unmap{sizeof unmap, ioas, 3 * iova, 4 * mib};
     expect("unmap 4 MiB", call(iommu, ioas_unmap, unmap), 0);

@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+# What the guest's cases share: expectations that print what they expect, and users without any privilege.
+failures=0
+examples=/usr/libexec/iommud/examples
+edu_a=0000:00:04.0
+edu_b=0000:00:06.0
+here=$IOMMUD_TREE/tests/vm/cases
+
+# expect STATUS WHAT COMMAND...: runs COMMAND and compares its exit status; its output stays in $output.
+expect() {
+    local want=$1 what=$2 got=0
+    shift 2
+    output=$("$@" 2>&1) || got=$?
+    if [ "$got" = "$want" ]; then
+        echo "ok   $what"
+    else
+        echo "FAIL $what: exit $got, expected $want: $*"
+        printf '%s\n' "$output" | sed 's/^/     | /'
+        failures=$((failures + 1))
+    fi
+}
+
+# says TEXT WHAT: the last command's output contains TEXT.
+says() {
+    if [[ $output == *"$1"* ]]; then
+        echo "ok   $2"
+    else
+        echo "FAIL $2: no \"$1\" in: $output"
+        failures=$((failures + 1))
+    fi
+}
+
+# as USER COMMAND...: with that user's groups, no capability in any set, no way to get one.
+as() {
+    setpriv --reuid "$1" --regid "$1" --init-groups --inh-caps=-all --ambient-caps=-all --bounding-set=-all \
+        --no-new-privs -- "${@:2}"
+}
+
+# eventually SECONDS WHAT COMMAND...: COMMAND succeeds within SECONDS.
+eventually() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        if ((SECONDS >= deadline)); then
+            echo "FAIL $what: not within the time: $*"
+            failures=$((failures + 1))
+            return
+        fi
+        sleep 0.05
+    done
+    echo "ok   $what"
+}
+
+# policy JSON: puts it in force.
+policy() {
+    mkdir -p /etc/iommud/policy.d
+    printf '%s\n' "$1" >/etc/iommud/policy.d/10-test.json
+    iommuctl reload
+}
+
+device_state() { iommuctl devices --json | python3 -c 'import json, sys
+for d in json.load(sys.stdin): print(d["state"]) if d["address"] == sys.argv[1] else None' "$1"; }
+device_is() { [ "$(device_state "$1")" = "$2" ]; }
+lease_count() { iommuctl leases --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)))'; }
+no_leases() { [ "$(lease_count)" = 0 ]; }
+no_keepers() { ! pgrep -x iommud-keeper >/dev/null; }
+
+alice_policy='{
+  "version": 1,
+  "accounts": [ { "match": { "user": "alice" }, "memory": "12MiB" } ],
+  "rules": [ { "id": "edu-for-alice", "effect": "allow", "subjects": [ { "user": "alice" } ],
+               "devices": [ { "vendor": "1234", "device": "11e8" }, { "address": "0000:00:08.0" } ] } ]
+}'
+
+finish() {
+    if journalctl -b --no-pager -o cat | grep -qE 'SIGSYS|status=31/SYS'; then
+        echo "FAIL a process was killed for a system call outside its list:"
+        journalctl -b --no-pager -o cat | grep -E 'SIGSYS|status=31/SYS' | head -5
+        failures=$((failures + 1))
+    fi
+    if [ "$failures" -gt 0 ]; then
+        journalctl -b --no-pager -u iommud -u iommud-vault -t iommud -t iommud-vault -t iommud-keeper \
+            -t iommud-worker | tail -60
+        echo "$failures expectation(s) failed"
+        exit 1
+    fi
+    echo "all as expected"
+}
