@@ -1,0 +1,30 @@
+// Giving devices: bind and attach each, refuse what cannot be reset, hand the descriptors over without waiting.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "daemon/ipc/channel.hpp"
+#include "daemon/ipc/keeper_messages.hpp"
+#include "daemon/kernel/context.hpp"
+
+namespace iommud::keeper {
+
+struct GrantedDevices {
+    std::vector<std::string> names;  // "device:0000:00:04.0"
+    std::vector<BorrowedFd> fds;     // the context's
+    std::vector<PciAddress> no_reset;
+};
+
+// All or nothing: on an error the context has the devices it had before. Waits for the devices' resets.
+[[nodiscard]] Result<GrantedDevices> add_devices(kernel::DmaContext& context, std::size_t already_there,
+                                                 std::vector<UniqueFd> fds, std::span<const PciAddress> addresses,
+                                                 std::span<const PciAddress> no_reset_allowed);
+
+// The names and descriptors in one frame, into the worker's delivery pair; false when nobody will read it. `lease_end`
+// goes first, as "lease", where it is valid.
+[[nodiscard]] bool deliver(const ipc::Channel& delivery, LeaseId lease, const GrantedDevices& devices,
+                           BorrowedFd lease_end);
+
+}  // namespace iommud::keeper

@@ -1,0 +1,252 @@
+#include "daemon/keeper/keeper.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/ipc/vault_messages.hpp"
+
+namespace iommud::keeper {
+
+Keeper::Keeper(Start start, std::unique_ptr<kernel::DmaContext> context, MapTable table, Control control,
+               UniqueFd lifeline, UniqueFd signals)
+    : start_(std::move(start)),
+      context_(std::move(context)),
+      memory_(*context_, start_.message.reserve, std::move(table)),
+      take_back_(*context_, memory_),
+      control_(std::move(control)),
+      reporter_(control_),
+      lifeline_(std::move(lifeline)),
+      signals_(std::move(signals)) {}
+
+ExitCode Keeper::run() {
+    if (start_.message.role == ipc::KeeperRole::keeper) {
+        grant();
+    } else {
+        begin_release();
+    }
+    while (stage_ != Stage::done) {
+        wait_and_dispatch();
+    }
+    return abandoned_ ? ExitCode::abandoned : ExitCode::released;
+}
+
+Result<void> Keeper::refresh_geometry() {
+    const auto geometry = context_->geometry();
+    if (!geometry) {
+        return tl::unexpected(geometry.error());
+    }
+    memory_.set_geometry(*geometry);
+    return {};
+}
+
+void Keeper::grant() {
+    const ipc::Channel delivery = std::move(start_.delivery);  // closed when this returns, whatever happens
+    auto devices = add_devices(*context_, 0, std::exchange(start_.devices, {}), start_.message.devices,
+                               start_.message.no_reset_allowed);
+    const auto geometry = devices ? refresh_geometry() : Result<void>();
+    auto lease_end = holders_.add();
+    if (!devices || !geometry || !lease_end) {
+        control_.report_failure(!devices ? devices.error() : !geometry ? geometry.error() : lease_end.error());
+        begin_release();
+        return;
+    }
+    if (!deliver(delivery, start_.message.lease, *devices, lease_end->borrow())) {
+        control_.report_failure(Error{ErrorCode::internal, "whoever asked for the lease is gone"});
+        begin_release();
+        return;
+    }
+    device_count_ = start_.message.devices.size();
+    reporter_.add_no_reset(devices->no_reset);
+    reporter_.set_state(LeaseState::active, Clock::now());
+}
+
+// ---- release
+
+void Keeper::begin_release() {
+    if (stage_ != Stage::serving) {
+        return;
+    }
+    stage_ = Stage::ending_dma;  // from here on nobody reads the lease channels
+    grace_ends_.reset();
+    reporter_.set_state(LeaseState::releasing, Clock::now());
+    end_dma();
+}
+
+void Keeper::end_dma() {
+    if (!take_back_.end_dma()) {
+        return;
+    }
+    holders_.dismiss(released_by_, released_reply_);
+    take_back_.close_devices();
+    stage_ = Stage::draining;
+    reporter_.set_mapped(0, 0, Clock::now());
+    drain();
+    if (stage_ == Stage::draining) {
+        reporter_.set_state(LeaseState::draining, Clock::now());
+    }
+}
+
+void Keeper::drain() {
+    if (take_back_.drained()) {
+        abandoned_ = false;
+        stage_ = Stage::done;
+    } else if (abandoned_) {
+        stage_ = Stage::done;
+    }
+}
+
+void Keeper::abandon() {
+    abandoned_ = true;
+    lifeline_.reset();
+    begin_release();
+}
+
+// ---- the loop
+
+struct Keeper::Waiting {
+    std::array<pollfd, 3 + most_channels> fds{};
+    std::array<std::size_t, most_channels> channels{};
+    std::size_t count = 0;
+
+    void add(BorrowedFd fd) { fds[count++] = {fd.get(), POLLIN, 0}; }
+    [[nodiscard]] bool ready(std::size_t index) const { return fds[index].revents != 0; }
+};
+
+int Keeper::timeout_ms() const {
+    if (stage_ != Stage::serving) {
+        return take_back_.pause_ms();
+    }
+    auto next = Clock::time_point::max();
+    next = std::min(next, grace_ends_.value_or(next));
+    next = std::min(next, reporter_.due().value_or(next));
+    if (next == Clock::time_point::max()) {
+        return -1;
+    }
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()).count();
+    return static_cast<int>(std::clamp<std::int64_t>(wait, 0, 1000000));
+}
+
+void Keeper::wait_and_dispatch() {
+    Waiting waiting;
+    waiting.add(control_.fd());
+    waiting.add(lifeline_.borrow());  // -1 once it has hung up: poll passes over it
+    waiting.add(stage_ == Stage::serving ? signals_.borrow() : BorrowedFd());
+    if (stage_ == Stage::serving) {
+        for (std::size_t index = 0; index < most_channels; ++index) {
+            if (holders_.at(index).open()) {
+                waiting.channels[waiting.count - 3] = index;
+                waiting.add(holders_.at(index).fd());
+            }
+        }
+    }
+    if (::poll(waiting.fds.data(), waiting.count, timeout_ms()) < 0) {
+        return;  // EINTR; nothing else is possible, and the loop comes back
+    }
+    if (waiting.ready(1)) {
+        abandon();
+    }
+    if (waiting.ready(0)) {
+        handle_control();
+    }
+    if (waiting.ready(2)) {
+        begin_release();
+    }
+    // One packet of each: a client that writes without end neither starves the others nor hides a take-back.
+    for (std::size_t i = 3; i < waiting.count && stage_ == Stage::serving; ++i) {
+        if (waiting.ready(i)) {
+            handle_channel(waiting.channels[i - 3]);
+        }
+    }
+    pass_time();
+}
+
+void Keeper::pass_time() {
+    switch (stage_) {
+        case Stage::serving:
+            break;
+        case Stage::ending_dma:
+            end_dma();
+            return;
+        case Stage::draining:
+            drain();
+            return;
+        case Stage::done:
+            return;
+    }
+    if (!grace_ends_ && !reporter_.due()) {
+        return;
+    }
+    const auto now = Clock::now();
+    if (grace_ends_ && now >= *grace_ends_) {
+        begin_release();
+    } else if (reporter_.due() && now >= *reporter_.due()) {
+        reporter_.report(now);
+    }
+}
+
+// ---- the monitor's channel
+
+void Keeper::handle_control() {
+    ControlEvent event = control_.receive();
+    if (std::holds_alternative<ControlLost>(event)) {
+        abandon();
+    } else if (std::holds_alternative<ipc::ReportRequest>(event)) {
+        reporter_.report(Clock::now());
+    } else if (const auto* const take_back = std::get_if<ipc::TakeBack>(&event)) {
+        handle_take_back(*take_back);
+    } else if (auto* const add = std::get_if<AddDevices>(&event)) {
+        handle_add(std::move(*add));
+    }
+}
+
+void Keeper::handle_take_back(const ipc::TakeBack& message) {
+    if (stage_ != Stage::serving) {
+        return;
+    }
+    constexpr std::uint64_t longest_grace = 24ULL * 3600 * 1000 * 1000;
+    const auto ends = Clock::now() + std::chrono::microseconds(std::min(message.grace_usec, longest_grace));
+    if (message.grace_usec == 0) {
+        begin_release();
+        return;
+    }
+    grace_ends_ = std::min(grace_ends_.value_or(ends), ends);
+    if (!holders_.tell(make_event(IOMMUD_RELEASE_REQUESTED, usec_of(*grace_ends_)))) {
+        begin_release();
+    }
+}
+
+void Keeper::handle_add(AddDevices add) {
+    const ipc::Channel delivery(std::move(add.fds.front()));
+    add.fds.erase(add.fds.begin());
+    const std::size_t wanted = add.message.devices.size();
+    if (start_.message.kernel == KernelInterface::simulated) {
+        add.fds.resize(wanted);
+    }
+    if (stage_ != Stage::serving) {
+        control_.report_failure(Error{ErrorCode::lease_revoked, "the lease is ending"});
+        return;
+    }
+    if (add.fds.size() != wanted || device_count_ + wanted > ipc::max_lease_devices) {
+        control_.report_failure(Error{ErrorCode::device_limit, "a lease has at most 32 devices"});
+        return;
+    }
+    auto devices =
+        add_devices(*context_, device_count_, std::move(add.fds), add.message.devices, add.message.no_reset_allowed);
+    if (!devices) {
+        control_.report_failure(devices.error());
+        return;
+    }
+    const auto geometry = refresh_geometry();
+    if (!geometry || !deliver(delivery, start_.message.lease, *devices, {})) {
+        context_->remove_devices(device_count_);
+        control_.report_failure(Error{ErrorCode::internal, "whoever asked for the devices is gone"});
+        return;
+    }
+    device_count_ += wanted;
+    reporter_.add_no_reset(devices->no_reset);
+    reporter_.report(Clock::now());
+}
+
+}  // namespace iommud::keeper

@@ -1,0 +1,81 @@
+// One lease: from its grant until the kernel has let go of everything. A plain poll loop; nothing in it waits for a
+// client or for the monitor.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "daemon/keeper/clock.hpp"
+#include "daemon/keeper/control.hpp"
+#include "daemon/keeper/grant.hpp"
+#include "daemon/keeper/holders.hpp"
+#include "daemon/keeper/lease_memory.hpp"
+#include "daemon/keeper/reporter.hpp"
+#include "daemon/keeper/start.hpp"
+#include "daemon/keeper/take_back.hpp"
+
+namespace iommud::keeper {
+
+enum class ExitCode : int {
+    released = 0,   // the kernel has let go of everything
+    failed = 1,     // never began, or an error that nobody can handle
+    abandoned = 2,  // the vault died: DMA has ended, and nobody asks for the rest
+};
+
+class Keeper {
+  public:
+    // `table` was made before memory was locked. `lifeline` hangs up when the vault dies; `signals` is readable when
+    // the process is asked to end.
+    Keeper(Start start, std::unique_ptr<kernel::DmaContext> context, MapTable table, Control control, UniqueFd lifeline,
+           UniqueFd signals);
+
+    [[nodiscard]] ExitCode run();
+
+  private:
+    enum class Stage { serving, ending_dma, draining, done };
+    struct Waiting;
+
+    // The stages.
+    void grant();
+    void begin_release();
+    void end_dma();
+    void drain();
+
+    // One turn of the loop.
+    void wait_and_dispatch();
+    [[nodiscard]] int timeout_ms() const;
+    void pass_time();
+    void handle_control();
+    void handle_take_back(const ipc::TakeBack& message);
+    void handle_add(AddDevices add);
+    void abandon();
+
+    // Of the lease channels.
+    void handle_channel(std::size_t index);
+    void answer(std::size_t index, LeaseRequest& request);
+    void answer_dup(std::size_t index, const iommud_request& request);
+    void lost_channel(std::size_t index);
+    void sent(LeaseSend outcome);
+
+    [[nodiscard]] Result<void> refresh_geometry();
+
+    Start start_;
+    std::unique_ptr<kernel::DmaContext> context_;
+    LeaseMemory memory_;
+    TakeBack take_back_;
+    Holders holders_;
+    Control control_;
+    Reporter reporter_;
+    UniqueFd lifeline_;
+    UniqueFd signals_;
+    std::size_t device_count_ = 0;
+    Stage stage_ = Stage::serving;
+    bool abandoned_ = false;
+    std::optional<Clock::time_point> grace_ends_;
+    std::optional<std::size_t> released_by_;  // the channel that asked for it, and its answer:
+    iommud_reply released_reply_{};
+};
+
+}  // namespace iommud::keeper

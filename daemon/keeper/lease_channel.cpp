@@ -1,0 +1,108 @@
+#include "daemon/keeper/lease_channel.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "daemon/keeper/lease_frames.hpp"
+
+namespace iommud::keeper {
+namespace {
+
+struct OneDescriptor {
+    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> bytes{};
+};
+
+UniqueFd take_descriptor(msghdr& header) {
+    const cmsghdr* const control = CMSG_FIRSTHDR(&header);
+    if (control == nullptr || control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS ||
+        control->cmsg_len != CMSG_LEN(sizeof(int))) {
+        return UniqueFd();
+    }
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(control), sizeof fd);
+    return UniqueFd(fd);
+}
+
+}  // namespace
+
+Result<std::pair<LeaseChannel, UniqueFd>> LeaseChannel::make() {
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) < 0) {
+        return fail(ErrorCode::internal, errno_message("make a lease channel", errno));
+    }
+    return std::pair(LeaseChannel(UniqueFd(ends[0])), UniqueFd(ends[1]));
+}
+
+bool LeaseChannel::hung_up() const {
+    // POLLHUP stands for both directions: the other end is closed, or was shut down for both. The kernel does not tell
+    // these two apart; POLLRDHUP alone is a shutdown of one direction.
+    pollfd poll_for{socket_.get(), 0, 0};
+    return ::poll(&poll_for, 1, 0) == 1 && (poll_for.revents & POLLHUP) != 0;
+}
+
+LeaseReceive LeaseChannel::receive(LeaseRequest& request) const {
+    request.descriptor.reset();
+    std::array<std::byte, sizeof(iommud_request) + 1> bytes{};  // one more, so that a longer packet is seen to be one
+    iovec vector{bytes.data(), bytes.size()};
+    OneDescriptor control;
+    msghdr header{};
+    header.msg_iov = &vector;
+    header.msg_iovlen = 1;
+    header.msg_control = control.bytes.data();
+    header.msg_controllen = CMSG_LEN(sizeof(int));  // CMSG_SPACE has room for two, because of its padding
+    ssize_t size = 0;
+    do {
+        size = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (size < 0 && errno == EINTR);
+    if (size < 0) {
+        // ECONNRESET: the other end was closed with replies unread.
+        return errno == EAGAIN ? LeaseReceive::empty : errno == ECONNRESET ? LeaseReceive::closed : LeaseReceive::ended;
+    }
+    request.descriptor = take_descriptor(header);
+    if (size == 0) {
+        return hung_up() ? LeaseReceive::closed : LeaseReceive::ended;
+    }
+    const auto parsed = parse_request(std::span(bytes).first(static_cast<std::size_t>(size)));
+    if (!parsed || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+        return LeaseReceive::ended;
+    }
+    request.request = *parsed;
+    return LeaseReceive::request;
+}
+
+LeaseSend LeaseChannel::send_bytes(std::span<const std::byte> bytes, BorrowedFd descriptor) const {
+    iovec vector{const_cast<std::byte*>(bytes.data()), bytes.size()};  // sendmsg does not write there
+    OneDescriptor control;
+    msghdr header{};
+    header.msg_iov = &vector;
+    header.msg_iovlen = 1;
+    if (descriptor.valid()) {
+        header.msg_control = control.bytes.data();
+        header.msg_controllen = control.bytes.size();
+        cmsghdr* const rights = CMSG_FIRSTHDR(&header);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(sizeof(int));
+        const int fd = descriptor.get();
+        std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+    }
+    while (::sendmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        if (errno != EINTR) {
+            return (errno == EPIPE || errno == ECONNRESET) && hung_up() ? LeaseSend::closed : LeaseSend::ended;
+        }
+    }
+    return LeaseSend::sent;
+}
+
+LeaseSend LeaseChannel::send(const iommud_reply& reply, BorrowedFd descriptor) const {
+    return send_bytes(std::as_bytes(std::span(&reply, 1)), descriptor);
+}
+
+LeaseSend LeaseChannel::send(const iommud_query_reply& reply) const {
+    return send_bytes(std::as_bytes(std::span(&reply, 1)), {});
+}
+
+}  // namespace iommud::keeper

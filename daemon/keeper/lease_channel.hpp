@@ -1,0 +1,61 @@
+// The keeper's ends of the lease channels: sockets, packets and descriptors, never a wait. What packets mean is
+// lease_frames' business.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "client/lib/include/iommud/lease_channel.h"
+#include "daemon/base/result.hpp"
+#include "daemon/base/unique_fd.hpp"
+
+namespace iommud::keeper {
+
+struct LeaseRequest {
+    iommud_request request{};
+    UniqueFd descriptor;
+};
+
+enum class LeaseReceive {
+    request,
+    empty,   // nothing to read now
+    closed,  // the last copy of the other end is closed
+    ended,   // its holder ended the lease: shutdown(2), an empty packet, rubbish, too many descriptors
+};
+
+enum class LeaseSend {
+    sent,
+    closed,  // nobody is there to hear it
+    ended,   // it does not fit, or the holder shut the socket down: that ends the lease
+};
+
+class LeaseChannel {
+  public:
+    LeaseChannel() = default;
+    explicit LeaseChannel(UniqueFd socket) : socket_(std::move(socket)) {}
+
+    // Our end and the client's.
+    [[nodiscard]] static Result<std::pair<LeaseChannel, UniqueFd>> make();
+
+    [[nodiscard]] bool open() const { return socket_.valid(); }
+    [[nodiscard]] BorrowedFd fd() const { return socket_.borrow(); }
+    void close() { socket_.reset(); }
+
+    [[nodiscard]] LeaseReceive receive(LeaseRequest& request) const;
+    [[nodiscard]] LeaseSend send(const iommud_reply& reply, BorrowedFd descriptor = {}) const;
+    [[nodiscard]] LeaseSend send(const iommud_query_reply& reply) const;
+
+  private:
+    [[nodiscard]] bool hung_up() const;
+    [[nodiscard]] LeaseSend send_bytes(std::span<const std::byte> bytes, BorrowedFd descriptor) const;
+
+    UniqueFd socket_;
+};
+
+inline constexpr std::size_t most_channels = 16;  // of one lease, at a time
+
+}  // namespace iommud::keeper

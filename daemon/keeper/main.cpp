@@ -1,0 +1,133 @@
+// iommud-keeper: holds one lease (DESIGN §2). Started by the vault only, with its channels as descriptors 3 and 4.
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "daemon/keeper/keeper.hpp"
+#include "daemon/keeper/own_memory.hpp"
+#include "daemon/sandbox/keeper_by_address_filter.hpp"
+#include "daemon/sandbox/keeper_container_filter.hpp"
+#include "daemon/sandbox/keeper_filter.hpp"
+#include "daemon/sandbox/keeper_simulated_filter.hpp"
+#include "daemon/sandbox/privileges.hpp"
+#include "daemon/sandbox/seccomp.hpp"
+
+namespace iommud::keeper {
+namespace {
+
+constexpr int start_timeout_ms = 5000;
+
+UniqueFd inherited(int number) {
+    struct stat status {};
+    return ::fstat(number, &status) == 0 ? UniqueFd(number) : UniqueFd();
+}
+
+// Asked to end, the keeper releases: signals are read from a descriptor, and interrupt nothing.
+UniqueFd take_signals() {
+    sigset_t signals;
+    ::sigemptyset(&signals);
+    ::sigaddset(&signals, SIGTERM);
+    ::sigaddset(&signals, SIGINT);
+    ::sigaddset(&signals, SIGHUP);
+    ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+    return UniqueFd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+void limit_resources(const ipc::KeeperStart& message) {
+    sandbox::set_limit(RLIMIT_NOFILE, 128);
+    switch (message.kernel) {
+        case KernelInterface::iommufd:
+            sandbox::set_limit(RLIMIT_MEMLOCK, message.memlock);
+            break;
+        case KernelInterface::type1:
+            // Counted with the keeper's own memory, so this is only a second line: the first, exact to the page, is the
+            // keeper's own count, and nobody else can map.
+            sandbox::set_limit(RLIMIT_MEMLOCK, message.memlock + most_own_memory);
+            break;
+        case KernelInterface::simulated:
+            break;  // nothing is locked, and whoever tries the daemon out may lower no limit for good
+    }
+}
+
+void confine(const Start& start) {
+    switch (start.message.kernel) {
+        case KernelInterface::iommufd:
+            if (kernel::maps_by_file(start.context.borrow())) {
+                sandbox::enter_seccomp(sandbox::keeper_filter);
+            } else {
+                sandbox::enter_seccomp(sandbox::keeper_by_address_filter);
+            }
+            break;
+        case KernelInterface::type1:
+            sandbox::enter_seccomp(sandbox::keeper_container_filter);
+            break;
+        case KernelInterface::simulated:
+            sandbox::enter_seccomp(sandbox::keeper_simulated_filter);
+            break;
+    }
+}
+
+Result<std::unique_ptr<kernel::DmaContext>> make_context(Start& start) {
+    const bool fresh = start.message.role == ipc::KeeperRole::keeper;
+    switch (start.message.kernel) {
+        case KernelInterface::iommufd:
+            return fresh ? kernel::make_iommufd_context(std::move(start.context))
+                         : kernel::adopt_iommufd_context(std::move(start.context));
+        case KernelInterface::type1:
+            return fresh ? kernel::make_type1_context(std::move(start.context))
+                         : kernel::adopt_type1_context(std::move(start.context));
+        case KernelInterface::simulated:
+            break;
+    }
+    return kernel::make_simulated_context();
+}
+
+ExitCode run() {
+    sandbox::forbid_dumps();
+    UniqueFd signals = take_signals();
+    UniqueFd lifeline = inherited(ipc::keeper_lifeline_fd);
+    ipc::Channel channel(inherited(ipc::keeper_control_fd));
+    if (!signals.valid() || !lifeline.valid() || !channel.open()) {
+        return ExitCode::failed;
+    }
+    auto start = receive_start(channel, start_timeout_ms);
+    Control control(std::move(channel));
+    if (!start) {
+        control.report_failure(start.error());
+        return ExitCode::failed;
+    }
+    const bool simulated = start->message.kernel == KernelInterface::simulated;
+    MapTable table(start->message.role == ipc::KeeperRole::keeper ? start->message.maps : 0);
+    if (!lock_own_memory() && !simulated) {
+        control.report_failure(Error{ErrorCode::internal, "the keeper may not lock its own memory"});
+        return ExitCode::released;  // nothing was bound or mapped yet
+    }
+    limit_resources(start->message);
+    confine(*start);
+    auto context = make_context(*start);
+    if (!context) {
+        control.report_failure(context.error());
+        return ExitCode::released;  // likewise
+    }
+    Keeper keeper(*std::move(start), *std::move(context), std::move(table), std::move(control), std::move(lifeline),
+                  std::move(signals));
+    return keeper.run();
+}
+
+}  // namespace
+}  // namespace iommud::keeper
+
+int main() {
+    try {
+        return static_cast<int>(iommud::keeper::run());
+    } catch (const std::exception&) {
+        // Nobody reads a keeper's standard error, and nothing may wait for the journal. The vault sees the exit code,
+        // and a successor takes the lease back.
+        return static_cast<int>(iommud::keeper::ExitCode::failed);
+    }
+}

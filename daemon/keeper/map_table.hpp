@@ -1,0 +1,47 @@
+// The maps of a lease, in order of iova. Its memory is taken and touched when it is made, and never grows.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "daemon/kernel/context.hpp"
+
+namespace iommud::keeper {
+
+class MapTable {
+  public:
+    explicit MapTable(std::uint32_t capacity) : maps_(capacity) {}
+
+    [[nodiscard]] std::uint32_t size() const { return size_; }
+    [[nodiscard]] std::uint32_t capacity() const { return static_cast<std::uint32_t>(maps_.size()); }
+    [[nodiscard]] bool full() const { return size_ == maps_.size(); }
+    [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+    [[nodiscard]] std::span<const kernel::Map> all() const { return std::span(maps_).first(size_); }
+
+    // The map that starts at `iova`, until the next change; null when there is none.
+    [[nodiscard]] const kernel::Map* find(std::uint64_t iova) const;
+    // Whether any byte of [iova, iova + length) is mapped; the range must not wrap around.
+    [[nodiscard]] bool overlaps(std::uint64_t iova, std::uint64_t length) const;
+
+    // Not when full, nor over another map: check before.
+    void insert(const kernel::Map& map);
+    void erase(std::uint64_t iova);
+    void clear();
+
+  private:
+    [[nodiscard]] std::size_t first_from(std::uint64_t iova) const;  // index of the first map at or after `iova`
+
+    std::vector<kernel::Map> maps_;
+    std::uint32_t size_ = 0;
+    std::uint64_t bytes_ = 0;
+};
+
+// The lowest iova at which `length` bytes fit between the maps and inside the usable ranges; never 0, which drivers
+// take for "none". Maps of 2 MiB and more are aligned to that, so that the IOMMU can use large pages.
+[[nodiscard]] std::optional<std::uint64_t> find_iova(std::span<const kernel::Map> maps,
+                                                     std::span<const kernel::IovaRange> usable, std::uint64_t length,
+                                                     std::uint64_t alignment);
+
+}  // namespace iommud::keeper

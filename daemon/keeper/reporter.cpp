@@ -1,0 +1,32 @@
+#include "daemon/keeper/reporter.hpp"
+
+namespace iommud::keeper {
+
+void Reporter::set_state(LeaseState state, Clock::time_point now) {
+    report_.state = state;
+    report(now);
+}
+
+void Reporter::set_mapped(std::uint64_t mapped, std::uint32_t maps, Clock::time_point now) {
+    report_.mapped = mapped;
+    report_.maps = maps;
+    if (now - last_ >= interval) {
+        report(now);
+    } else if (!due_) {
+        due_ = last_ + interval;
+    }
+}
+
+void Reporter::add_no_reset(const std::vector<PciAddress>& devices) {
+    report_.no_reset.insert(report_.no_reset.end(), devices.begin(), devices.end());
+}
+
+void Reporter::report(Clock::time_point now) {
+    last_ = now;
+    due_.reset();
+    if (!control_.report(report_)) {
+        due_ = now + interval;  // the queue is full: the monitor is away, and will want to know when it is back
+    }
+}
+
+}  // namespace iommud::keeper

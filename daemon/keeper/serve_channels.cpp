@@ -1,0 +1,89 @@
+// The keeper's half that faces the clients: one packet from a lease channel, and its answer.
+#include <cerrno>
+
+#include "daemon/keeper/failpoint.hpp"
+#include "daemon/keeper/keeper.hpp"
+
+namespace iommud::keeper {
+
+void Keeper::handle_channel(std::size_t index) {
+    LeaseRequest request;
+    switch (holders_.at(index).receive(request)) {
+        case LeaseReceive::request:
+            answer(index, request);
+            return;  // the client's memory is closed after it has its answer
+        case LeaseReceive::empty:
+            return;
+        case LeaseReceive::closed:
+            lost_channel(index);
+            return;
+        case LeaseReceive::ended:
+            begin_release();
+            return;
+    }
+}
+
+void Keeper::answer(std::size_t index, LeaseRequest& request) {
+    const LeaseChannel& channel = holders_.at(index);
+    if (!well_formed(request.request, request.descriptor.valid())) {
+        sent(channel.send(make_reply(request.request, IOMMUD_ERROR_INVALID_ARGUMENT, 0)));
+        return;
+    }
+    switch (request.request.op) {
+        case IOMMUD_MAP:
+            failpoint("map");
+            sent(channel.send(memory_.map(request.request, request.descriptor.borrow())));
+            reporter_.set_mapped(memory_.mapped(), memory_.maps(), Clock::now());
+            return;
+        case IOMMUD_UNMAP:
+            sent(channel.send(memory_.unmap(request.request)));
+            reporter_.set_mapped(memory_.mapped(), memory_.maps(), Clock::now());
+            return;
+        case IOMMUD_QUERY:
+            sent(channel.send(memory_.query(request.request, holders_.count())));
+            return;
+        case IOMMUD_DUP:
+            answer_dup(index, request.request);
+            return;
+        default:  // parse_request lets nothing else through
+            released_by_ = index;
+            released_reply_ = make_reply(request.request, IOMMUD_ERROR_NONE, 0);
+            begin_release();
+            return;
+    }
+}
+
+void Keeper::answer_dup(std::size_t index, const iommud_request& request) {
+    const LeaseChannel& channel = holders_.at(index);
+    if (holders_.full()) {
+        sent(channel.send(make_reply(request, IOMMUD_ERROR_CHANNEL_LIMIT, most_channels)));
+        return;
+    }
+    const auto other_end = holders_.add();
+    if (!other_end) {
+        sent(channel.send(make_reply(request, IOMMUD_ERROR_KERNEL, EMFILE)));
+        return;
+    }
+    // Where it is not sent, its only copy closes here, and the new channel hangs up.
+    sent(channel.send(make_reply(request, IOMMUD_ERROR_NONE, 0), other_end->borrow()));
+}
+
+void Keeper::sent(LeaseSend outcome) {
+    switch (outcome) {
+        case LeaseSend::sent:
+        case LeaseSend::closed:  // what it asked before it went was done; its hang-up is read in turn
+            return;
+        case LeaseSend::ended:
+            begin_release();
+            return;
+    }
+}
+
+void Keeper::lost_channel(std::size_t index) {
+    holders_.at(index).close();
+    if (holders_.count() == 0) {
+        begin_release();
+    }
+}
+
+}  // namespace iommud::keeper

@@ -1,0 +1,62 @@
+#include "daemon/kernel/address_arena.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "daemon/base/bytes.hpp"
+
+namespace iommud::kernel {
+namespace {
+
+constexpr int no_memory = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+void* pointer(std::uint64_t address) {
+    return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): addresses are what we deal in
+}
+
+}  // namespace
+
+AddressArena::~AddressArena() {
+    if (base_ != 0) {
+        ::munmap(pointer(base_), size);
+    }
+}
+
+int AddressArena::reserve() {
+    void* const base = ::mmap(nullptr, size, PROT_NONE, no_memory, -1, 0);
+    if (base == MAP_FAILED) {
+        return errno;
+    }
+    base_ = next_ = reinterpret_cast<std::uint64_t>(base);
+    return 0;
+}
+
+int AddressArena::place(const MapRequest& request, std::uint64_t& address) {
+    // Aligned so that large pages of memory can become large pages of the IOMMU.
+    const std::uint64_t alignment =
+        std::max({page_size, request.memory_page, request.length >= 2 * MiB ? 2 * MiB : page_size});
+    const std::uint64_t begin = (next_ + alignment - 1) & ~(alignment - 1);
+    const std::uint64_t end = base_ + size;
+    if (base_ == 0 || begin >= end || request.length > end - begin) {
+        return ENOMEM;
+    }
+    const int protection = PROT_READ | (request.access.write ? PROT_WRITE : 0);
+    next_ = begin + request.length;
+    if (::mmap(pointer(begin), request.length, protection, MAP_SHARED | MAP_FIXED, request.memory.get(),
+               static_cast<off_t>(request.offset)) == MAP_FAILED) {
+        const int error = errno;
+        retire(begin, request.length);  // a failed MAP_FIXED may have left a hole, which malloc might be given
+        return error;
+    }
+    address = begin;
+    return 0;
+}
+
+void AddressArena::retire(std::uint64_t address, std::uint64_t length) {
+    // Where this fails (too many areas), the client's own memory stays there, which harms nobody.
+    static_cast<void>(::mmap(pointer(address), length, PROT_NONE, no_memory | MAP_FIXED, -1, 0));
+}
+
+}  // namespace iommud::kernel
