@@ -72,6 +72,45 @@ alice_policy='{
                "devices": [ { "vendor": "1234", "device": "11e8" }, { "address": "0000:00:08.0" } ] } ]
 }'
 
+# ---- a client that stays (agent.py): start_agent USER DEVICE MEMORY, then ask LINE ANSWER WHAT.
+start_agent() {
+    coproc AGENT { as "$1" env PYTHONPATH="$here" iommuctl run --device "$2" --memory "$3" -- \
+        python3 "$here/agent.py" '{lease}' "{device:$2}" 2>&1; }
+    agent_out=${AGENT[0]} agent_in=${AGENT[1]} agent_pid=$AGENT_PID
+    local line=
+    read -r -t 30 line <&"$agent_out" || line="no answer"
+    [ "$line" = ready ] || { echo "FAIL the agent: $line"; failures=$((failures + 1)); }
+}
+
+ask() {
+    local answer=
+    echo "$1" >&"$agent_in"
+    read -r -t 30 answer <&"$agent_out" || answer="no answer"
+    if [ "$answer" = "$2" ]; then
+        echo "ok   $3"
+    else
+        echo "FAIL $3: \"$answer\", expected \"$2\""
+        failures=$((failures + 1))
+    fi
+}
+
+# asked LINE ANSWER: whether the agent answers so (for `eventually`).
+asked() {
+    local answer=
+    echo "$1" >&"$agent_in"
+    read -r -t 30 answer <&"$agent_out" && [ "$answer" = "$2" ]
+}
+
+stop_agent() {
+    exec {agent_in}>&-
+    wait "$agent_pid" 2>/dev/null
+}
+
+# reserved UID: bytes that the ledger has reserved for an account.
+reserved() { iommuctl accounts --json | python3 -c 'import json, sys
+print(sum(a["memory_reserved"] for a in json.load(sys.stdin) if a["uid"] == int(sys.argv[1])))' "$1"; }
+reserved_is() { [ "$(reserved "$1")" = "$2" ]; }
+
 finish() {
     if journalctl -b --no-pager -o cat | grep -qE 'SIGSYS|status=31/SYS'; then
         echo "FAIL a process was killed for a system call outside its list:"
