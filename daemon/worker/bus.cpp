@@ -44,7 +44,6 @@ BusPtr serve_client(UniqueFd connection) {
     must(sd_bus_set_fd(raw, connection.get(), connection.get()), "take the client's connection");
     // Owned by the bus from here on.
     static_cast<void>(connection.release());
-    must(sd_bus_start(raw), "start the connection");
     return bus;
 }
 
@@ -56,7 +55,9 @@ BusPtr join_system_bus() {
     return bus;
 }
 
-bool hung_up(int result) { return result == -ENOTCONN || result == -ECONNRESET || result == -EPIPE; }
+bool hung_up(int result) {
+    return result == -ENOTCONN || result == -ECONNRESET || result == -EPIPE;
+}
 
 void send(sd_bus* bus, sd_bus_message* message) {
     const int result = sd_bus_send(bus, message, nullptr);

@@ -23,7 +23,8 @@ struct MessageDeleter {
 };
 using MessagePtr = std::unique_ptr<sd_bus_message, MessageDeleter>;
 
-// The server's side of a connected stream socket. Throws Fatal.
+// The server's side of a connected stream socket, not started: sd_bus_start(3) reads and parses the first bytes, which
+// the caller must not let happen before the process is confined. Throws Fatal.
 [[nodiscard]] BusPtr serve_client(UniqueFd connection);
 // The system bus, with our name on it. Waits for the bus. Throws Fatal.
 [[nodiscard]] BusPtr join_system_bus();

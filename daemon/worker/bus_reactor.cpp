@@ -32,6 +32,9 @@ BusReactor::BusReactor(boost::asio::io_context& io, sd_bus* bus, const CallbackF
 
 void BusReactor::start() {
     if (!ready()) {
+        if (const int result = sd_bus_start(bus_); result < 0) {
+            return end("it is gone, or does not speak D-Bus", result);
+        }
         handshake_.expires_after(handshake_limit);
         handshake_.async_wait([this](const boost::system::error_code& error) {
             if (!error && !ready()) {

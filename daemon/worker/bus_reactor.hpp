@@ -34,7 +34,8 @@ class BusReactor {
     // All three outlive the reactor.
     BusReactor(boost::asio::io_context& io, sd_bus* bus, const CallbackFailure& failure);
 
-    // Starts to process messages. A client that has not finished its handshake in 5 seconds loses the connection.
+    // Starts the connection, if it is not, and processes messages from then on. A client that has not finished its
+    // handshake in 5 seconds loses the connection.
     void start();
     // To call after sending outside of a message's processing: waits for room if not all of it could be written.
     void flush();

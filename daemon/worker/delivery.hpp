@@ -19,8 +19,8 @@ struct DeliveryWait {
     FdWatch watch;
 };
 
-// What is wrong with a delivery of `fds` descriptors to a request for `devices` under `lease`; nothing when it is right:
-// one known name for each descriptor, no name twice, no device that was not asked for.
+// What is wrong with a delivery of `fds` descriptors to a request for `devices` under `lease`; nothing when it is
+// right: one known name for each descriptor, no name twice, no device that was not asked for.
 [[nodiscard]] std::optional<std::string> delivery_fault(const ipc::Delivery& delivery, std::size_t fds, LeaseId lease,
                                                         std::span<const PciAddress> devices);
 

@@ -69,8 +69,8 @@ int find_device(sd_bus*, const char* path, const char*, void* userdata, void** f
 
 int list_devices(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_error*) noexcept {
     Session& session = *static_cast<Session*>(userdata);
-    return list_nodes(session.replica.devices(), [](const auto& entry) { return device_path(entry.first); }, nodes,
-                      session.failure);
+    return list_nodes(
+        session.replica.devices(), [](const auto& entry) { return device_path(entry.first); }, nodes, session.failure);
 }
 
 }  // namespace

@@ -29,15 +29,23 @@ constexpr Rule rule(std::size_t fds, bool starting, bool filling, bool serving) 
     return {Message::type, fds, starting, filling, serving, decode_as<Message>};
 }
 
+// clang-format off
 constexpr Rule rules[] = {
-    // type                      fds  starting filling serving
-    rule<ipc::WorkerStart>(0, true, false, false),      rule<ipc::ManagerView>(0, false, true, true),
-    rule<ipc::DeviceView>(0, false, true, true),        rule<ipc::LeaseView>(0, false, true, true),
-    rule<ipc::ViewComplete>(0, false, true, false),     rule<ipc::DeviceGone>(0, false, false, true),
-    rule<ipc::LeaseGone>(0, false, false, true),        rule<ipc::RequestFailed>(0, false, false, true),
-    rule<ipc::RequestDone>(0, false, false, true),      rule<ipc::DeliveryComing>(1, false, false, true),
-    rule<ipc::ExplainEntries>(0, false, false, true),   rule<ipc::AccountsEntries>(0, false, false, true),
+    // type                   fds starting filling serving
+    rule<ipc::WorkerStart>    (0, true,  false, false),
+    rule<ipc::ManagerView>    (0, false, true,  true),
+    rule<ipc::DeviceView>     (0, false, true,  true),
+    rule<ipc::LeaseView>      (0, false, true,  true),
+    rule<ipc::ViewComplete>   (0, false, true,  false),
+    rule<ipc::DeviceGone>     (0, false, false, true),
+    rule<ipc::LeaseGone>      (0, false, false, true),
+    rule<ipc::RequestFailed>  (0, false, false, true),
+    rule<ipc::RequestDone>    (0, false, false, true),
+    rule<ipc::DeliveryComing> (1, false, false, true),
+    rule<ipc::ExplainEntries> (0, false, false, true),
+    rule<ipc::AccountsEntries>(0, false, false, true),
 };
+// clang-format on
 
 bool allowed(const Rule& rule, Phase phase) {
     switch (phase) {
@@ -63,7 +71,8 @@ Frame decode_frame(std::span<const std::byte> bytes, std::size_t fds, Phase phas
             throw Fatal(fmt::format("a frame of type {} from the monitor is out of turn", type));
         }
         if (fds != rule.fds) {
-            throw Fatal(fmt::format("a frame of type {} from the monitor has {} descriptors, not {}", type, fds, rule.fds));
+            throw Fatal(
+                fmt::format("a frame of type {} from the monitor has {} descriptors, not {}", type, fds, rule.fds));
         }
         if (auto frame = rule.decode(bytes)) {
             return std::move(*frame);

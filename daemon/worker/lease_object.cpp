@@ -109,8 +109,8 @@ int find_lease(sd_bus*, const char* path, const char*, void* userdata, void** fo
 
 int list_leases(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_error*) noexcept {
     Session& session = *static_cast<Session*>(userdata);
-    return list_nodes(session.replica.leases(), [](const auto& entry) { return lease_path(entry.first); }, nodes,
-                      session.failure);
+    return list_nodes(
+        session.replica.leases(), [](const auto& entry) { return lease_path(entry.first); }, nodes, session.failure);
 }
 
 }  // namespace

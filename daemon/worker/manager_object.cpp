@@ -145,12 +145,10 @@ const sd_bus_vtable admin_methods[] = {
 const sd_bus_vtable properties[] = {
     SD_BUS_PROPERTY("Version", "s", manager_property<&ManagerView::version>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("KernelInterface", "s", kernel_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_PROPERTY("Features", "as", manager_property<&ManagerView::features>, 0,
-                    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Features", "as", manager_property<&ManagerView::features>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("PolicyGeneration", "t", manager_property<&ManagerView::policy_generation>, 0,
                     SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_PROPERTY("Degraded", "as", manager_property<&ManagerView::degraded>, 0,
-                    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Degraded", "as", manager_property<&ManagerView::degraded>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_VTABLE_END,
 };
 
@@ -179,8 +177,9 @@ int refuse_machine_id(sd_bus_message* call, void*, sd_bus_error*) noexcept {
 
 void add_manager(sd_bus* bus, Session& session) {
     must(sd_bus_add_filter(bus, nullptr, refuse_machine_id, nullptr), "add a filter");
-    must(sd_bus_add_object_vtable(bus, nullptr, manager_path, manager_interface, manager_vtable(session.kind), &session),
-         "add the manager");
+    must(
+        sd_bus_add_object_vtable(bus, nullptr, manager_path, manager_interface, manager_vtable(session.kind), &session),
+        "add the manager");
     must(sd_bus_add_object_manager(bus, nullptr, manager_path), "add the object manager");
 }
 

@@ -12,7 +12,9 @@
 namespace iommud::worker {
 namespace {
 
-tl::unexpected<Error> invalid(std::string message) { return fail(ErrorCode::invalid_argument, std::move(message)); }
+tl::unexpected<Error> invalid(std::string message) {
+    return fail(ErrorCode::invalid_argument, std::move(message));
+}
 
 const char* signature_of(const Option& option) {
     if (const auto* other = std::get_if<OtherType>(&option.value)) {
@@ -135,13 +137,15 @@ Result<std::optional<std::string>> parse_subject(std::span<const Option> options
     std::uint32_t uid = 0;
     const auto [end, error] = std::from_chars(user->data(), user->data() + user->size(), uid);
     if (user->empty() || (is_number(*user) && (error != std::errc{} || uid > most_uid))) {
-        return invalid(fmt::format("option 'user' is {}, expected a user's name or a uid from 0 to {}", quoted(*user),
-                                   most_uid));
+        return invalid(
+            fmt::format("option 'user' is {}, expected a user's name or a uid from 0 to {}", quoted(*user), most_uid));
     }
     return std::optional<std::string>(std::move(*user));
 }
 
-Result<void> parse_no_options(std::span<const Option> options) { return check_keys(options, {}); }
+Result<void> parse_no_options(std::span<const Option> options) {
+    return check_keys(options, {});
+}
 
 Result<std::vector<PciAddress>> parse_addresses(std::span<const std::string> texts) {
     if (texts.empty()) {
@@ -171,7 +175,8 @@ std::string too_many_devices(std::size_t count) {
 
 Result<void> check_text(std::string_view what, std::string_view text, std::size_t most) {
     if (text.size() > most) {
-        return invalid(fmt::format("{} has {} bytes, at most {} are allowed: {}", what, text.size(), most, quoted(text)));
+        return invalid(
+            fmt::format("{} has {} bytes, at most {} are allowed: {}", what, text.size(), most, quoted(text)));
     }
     const auto control = [](char character) {
         const auto byte = static_cast<unsigned char>(character);

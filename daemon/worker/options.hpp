@@ -16,7 +16,7 @@ namespace iommud::worker {
 
 inline constexpr std::size_t most_devices = 32;  // of one request
 inline constexpr std::size_t most_options = 16;
-inline constexpr std::size_t most_label = 256;  // bytes
+inline constexpr std::size_t most_label = 256;                        // bytes
 inline constexpr std::uint64_t most_memory = std::uint64_t{1} << 52;  // bytes: more than any machine has
 
 // A variant of a type that no option of ours has; what it was, for the message.

@@ -78,8 +78,9 @@ Change put(Map& map, const Key& key, View view, std::span<const Property<View>> 
 }  // namespace
 
 Change Replica::apply(ipc::ManagerView view) {
-    Change change{.added = false,
-                  .properties = differences(std::span<const Property<ipc::ManagerView>>(manager_properties), manager_, view)};
+    Change change{
+        .added = false,
+        .properties = differences(std::span<const Property<ipc::ManagerView>>(manager_properties), manager_, view)};
     manager_ = std::move(view);
     return change;
 }
@@ -91,6 +92,11 @@ Change Replica::apply(ipc::DeviceView view) {
 
 Change Replica::apply(ipc::LeaseView view) {
     const LeaseId lease = view.record.id;
+    const auto known = leases_.find(lease);
+    // A lease's life goes one way: a view that was made before the delivery came does not take it back.
+    if (known != leases_.end() && view.state == LeaseState::granting) {
+        view.state = known->second.state;
+    }
     return put(leases_, lease, std::move(view), std::span<const Property<ipc::LeaseView>>(lease_properties));
 }
 

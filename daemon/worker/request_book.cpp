@@ -8,8 +8,9 @@ namespace iommud::worker {
 
 Result<std::uint64_t> RequestBook::open(Pending pending) {
     if (pending_.size() >= most_pending) {
-        return fail(ErrorCode::invalid_argument,
-                    fmt::format("{} requests of this connection are waiting for an answer, more are not taken", most_pending));
+        return fail(
+            ErrorCode::invalid_argument,
+            fmt::format("{} requests of this connection are waiting for an answer, more are not taken", most_pending));
     }
     const std::uint64_t cookie = next_++;
     pending_.emplace(cookie, std::move(pending));

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "daemon/base/result.hpp"
+#include "daemon/ipc/worker_messages.hpp"
 #include "daemon/worker/bus.hpp"
 #include "daemon/worker/delivery.hpp"
-#include "daemon/ipc/worker_messages.hpp"
 
 namespace iommud::worker {
 
@@ -18,11 +18,11 @@ enum class RequestKind { acquire, add, explain, accounts, release, revoke, reloa
 
 struct Pending {
     RequestKind kind = RequestKind::acquire;
-    MessagePtr call;                       // the D-Bus call that waits
-    std::vector<PciAddress> devices;       // acquire, add: what was asked for
-    LeaseId lease = 0;                     // acquire, add: known once a delivery is coming
-    std::unique_ptr<DeliveryWait> wait;    // acquire, add: where the keeper will write
-    ipc::ExplainEntries explain;           // explain: what has come so far
+    MessagePtr call;                          // the D-Bus call that waits
+    std::vector<PciAddress> devices;          // acquire, add: what was asked for
+    LeaseId lease = 0;                        // acquire, add: known once a delivery is coming
+    std::unique_ptr<DeliveryWait> wait;       // acquire, add: where the keeper will write
+    ipc::ExplainEntries explain;              // explain: what has come so far
     std::vector<ipc::AccountEntry> accounts;  // accounts: what has come so far
 };
 

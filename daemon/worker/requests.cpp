@@ -113,7 +113,8 @@ void Requests::read_delivery(std::uint64_t cookie) {
             pending->wait.reset();  // the keeper gave nothing: the monitor says why
             return;
         case ipc::ReceiveResult::malformed:
-            return fail_request(cookie, *pending, Error{ErrorCode::internal, "the keeper's delivery cannot be received"});
+            return fail_request(cookie, *pending,
+                                Error{ErrorCode::internal, "the keeper's delivery cannot be received"});
     }
 }
 

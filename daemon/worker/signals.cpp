@@ -41,8 +41,12 @@ void Signals::lease(LeaseId lease, const Change& change) const {
     }
 }
 
-void Signals::device_goes(const PciAddress& address) const { removed(device_path(address)); }
-void Signals::lease_goes(LeaseId lease) const { removed(lease_path(lease)); }
+void Signals::device_goes(const PciAddress& address) const {
+    removed(device_path(address));
+}
+void Signals::lease_goes(LeaseId lease) const {
+    removed(lease_path(lease));
+}
 
 void Signals::object(const std::string& path, const char* interface, const Change& change) const {
     if (sd_bus_is_ready(bus_) <= 0) {

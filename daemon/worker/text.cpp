@@ -7,7 +7,9 @@
 namespace iommud::worker {
 namespace {
 
-std::uint32_t byte_at(std::string_view text, std::size_t index) { return static_cast<unsigned char>(text[index]); }
+std::uint32_t byte_at(std::string_view text, std::size_t index) {
+    return static_cast<unsigned char>(text[index]);
+}
 
 // The length of the character that a leading byte announces; 0: no leading byte.
 std::size_t announced_length(std::uint32_t lead) {

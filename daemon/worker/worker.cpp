@@ -50,9 +50,13 @@ void Worker::on_frames_done() {
     }
 }
 
-void Worker::on(const ipc::WorkerStart&) { throw Fatal("the monitor starts this worker twice"); }
+void Worker::on(const ipc::WorkerStart&) {
+    throw Fatal("the monitor starts this worker twice");
+}
 
-void Worker::on(ipc::ManagerView frame) { signals_.manager(replica_.apply(std::move(frame))); }
+void Worker::on(ipc::ManagerView frame) {
+    signals_.manager(replica_.apply(std::move(frame)));
+}
 
 void Worker::on(ipc::DeviceView frame) {
     const PciAddress address = frame.address;
@@ -97,6 +101,7 @@ int run_worker() {
         return 0;  // the client was gone before we came
     }
     log::debug("a worker starts", {{"IOMMUD_UID", std::to_string(start->uid)}});
+    // The system bus is open from here on; a client's connection starts with Worker::run(), under confinement.
     const bool system_bus = start->kind == ConnectionKind::system_bus;
     Worker worker(io, monitor, start->kind,
                   system_bus ? join_system_bus() : serve_client(UniqueFd(ipc::worker_connection_fd)));

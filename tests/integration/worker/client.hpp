@@ -1,0 +1,61 @@
+// A D-Bus client in the same thread as the fake monitor: a call is started, the monitor answers, the reply is awaited.
+#pragma once
+
+#include <systemd/sd-bus.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/base/unique_fd.hpp"
+#include "daemon/worker/bus.hpp"
+
+namespace iommud::worker::test {
+
+inline constexpr auto patience = std::chrono::seconds(10);
+
+struct Reply {
+    MessagePtr message;                       // null: none came in time
+    [[nodiscard]] std::string error() const;  // the error's name; empty: a good reply, "none": none came
+    [[nodiscard]] std::string error_text() const;
+};
+
+class Client {
+  public:
+    // Any kind of client: `connection` is one end of a connected stream socket.
+    explicit Client(UniqueFd connection);
+
+    // A call that is sent when `write` has put its arguments there; the number is for reply().
+    std::size_t start(const char* path, const char* interface, const char* member,
+                      const std::function<void(sd_bus_message*)>& write = {});
+    Reply reply(std::size_t call);
+    Reply call(const char* path, const char* interface, const char* member,
+               const std::function<void(sd_bus_message*)>& write = {});
+
+    // A property of a basic type or string, as text ("4096", "simulated").
+    std::string property(const char* path, const char* interface, const char* name);
+    std::string introspect(const char* path);
+
+    // Waits for a signal of that name; its message.
+    Reply signal(const std::string& member);
+    // Writes what is queued and reads what has come; false: the connection is gone.
+    bool pump(std::chrono::milliseconds most);
+    [[nodiscard]] bool gone_in_time();
+    [[nodiscard]] sd_bus* bus() const { return bus_.get(); }
+
+  private:
+    static int keep_reply(sd_bus_message* message, void* userdata, sd_bus_error*);
+    static int keep_signal(sd_bus_message* message, void* userdata, sd_bus_error*);
+
+    BusPtr bus_;
+    std::vector<std::unique_ptr<MessagePtr>> replies_;
+    std::vector<MessagePtr> signals_;
+};
+
+// The arguments of Acquire and Explain.
+void write_strings(sd_bus_message* message, const std::vector<std::string>& texts);
+void write_no_options(sd_bus_message* message);
+
+}  // namespace iommud::worker::test
