@@ -21,7 +21,7 @@ void report_twice(LoadContext& context, const Policy& policy, const EntryPlaces&
                   std::uint32_t second) {
     const AccountEntry& earlier = policy.accounts[first];
     context.error_at(places.accounts[second],
-                     fmt::format("{} and {} at {} are equally specific: for some uid both would hold",
+                     fmt::format("{} is equally specific as {} at {}: which of the two holds?",
                                  policy.accounts[second].text, earlier.text, policy.text(earlier.where)));
 }
 

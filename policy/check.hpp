@@ -17,4 +17,8 @@ void check_rule_ids(LoadContext& context, const Policy& policy, const EntryPlace
 // Two equally specific accounts for somebody; a charge to somebody who cannot pay. Sets the limits of those charged.
 void check_accounts(LoadContext& context, Policy& policy, const EntryPlaces& places);
 
+// To Policy::warnings, by way of the context: rules that never match, allows wholly under a deny, accounts that no rule
+// is about, overlapping ranges, a charge for uids that are somebody else's in /etc/subuid.
+void add_warnings(LoadContext& context, const Policy& policy, const EntryPlaces& places);
+
 }  // namespace iommud::policy

@@ -54,7 +54,16 @@ class DocumentBuilder {
     // unexpected end of input; expected '}'". What follows the dash is for people.
     static std::string syntax_message(std::string_view text) {
         const std::size_t dash = text.find(" - ");
-        return std::string(dash == std::string_view::npos ? "a number out of range" : text.substr(dash + 3));
+        if (dash == std::string_view::npos) {
+            return "a number out of range";
+        }
+        std::string message(text.substr(dash + 3));
+        // Of what was read last, position and file speak better than the parser's escapes.
+        if (const std::size_t last_read = message.find("; last read: '"); last_read != std::string::npos) {
+            const std::size_t expected = message.rfind("'; expected ");
+            message.erase(last_read, expected == std::string::npos ? expected : expected + 1 - last_read);
+        }
+        return message;
     }
 
     // The two things that other dialects of JSON allow.

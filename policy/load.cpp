@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "policy/check.hpp"
 #include "policy/parse.hpp"
@@ -99,6 +98,7 @@ tl::expected<Policy, Diagnostics> load(std::span<const SourceFile> files, const 
         return tl::unexpected(std::move(errors));
     }
     build_index(policy);
+    add_warnings(context, policy, places);
     std::sort(policy.warnings.begin(), policy.warnings.end());
     return policy;
 }

@@ -54,7 +54,7 @@ Names::Names(std::string_view passwd, std::string_view group, std::string_view s
         std::sort(groups.begin(), groups.end());
         groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
     }
-    owners_.build();
+    subordinate_index_.build();
 }
 
 void Names::read_passwd(std::string_view text) {
@@ -93,8 +93,8 @@ void Names::read_subuid(std::string_view text) {
             const std::uint64_t last = std::uint64_t{*number(first)} + *number(count) - 1;
             const auto most = std::numeric_limits<std::uint32_t>::max();
             const UidRange range{*number(first), static_cast<std::uint32_t>(std::min<std::uint64_t>(last, most))};
+            subordinate_index_.add(range, static_cast<std::uint32_t>(subordinate_.size()));
             subordinate_.push_back({*owner, range});
-            owners_.add(range, *owner);
         }
     }
 }
@@ -122,7 +122,19 @@ const std::vector<std::uint32_t>& Names::groups_of(std::uint32_t uid) const {
 }
 
 void Names::owners_of(std::uint32_t uid, std::vector<std::uint32_t>& owners) const {
-    owners_.find(uid, owners);
+    for (const SubordinateRange& subordinate : subordinate_in({uid, uid})) {
+        owners.push_back(subordinate.owner);
+    }
+}
+
+std::vector<SubordinateRange> Names::subordinate_in(UidRange range) const {
+    std::vector<std::uint32_t> numbers;
+    subordinate_index_.find(range, numbers);
+    std::vector<SubordinateRange> result;
+    for (const std::uint32_t number : numbers) {
+        result.push_back(subordinate_[number]);
+    }
+    return result;
 }
 
 }  // namespace iommud::policy

@@ -36,7 +36,8 @@ class Names {
     [[nodiscard]] const std::vector<std::uint32_t>& groups_of(std::uint32_t uid) const;
     // Appends the uids of the users whose /etc/subuid holds `uid`.
     void owners_of(std::uint32_t uid, std::vector<std::uint32_t>& owners) const;
-    [[nodiscard]] const std::vector<SubordinateRange>& subordinate() const { return subordinate_; }
+    // Every line of /etc/subuid that shares a uid with `range`.
+    [[nodiscard]] std::vector<SubordinateRange> subordinate_in(UidRange range) const;
     // Every user with a name: uid by name.
     [[nodiscard]] const std::map<std::string, std::uint32_t, std::less<>>& users() const { return uids_; }
 
@@ -51,7 +52,7 @@ class Names {
     std::unordered_map<std::uint32_t, std::string> group_names_;
     std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> groups_;
     std::vector<SubordinateRange> subordinate_;
-    RangeIndex owners_;
+    RangeIndex subordinate_index_;
 };
 
 }  // namespace iommud::policy

@@ -28,8 +28,9 @@ class RangeIndex {
         highest(0, entries_.size());
     }
 
-    // Appends the values of the ranges that hold `uid`.
-    void find(std::uint32_t uid, std::vector<std::uint32_t>& values) const { find(0, entries_.size(), uid, values); }
+    // Appends the values of the ranges that hold `uid`, or that share a uid with `range`.
+    void find(std::uint32_t uid, std::vector<std::uint32_t>& values) const { find({uid, uid}, values); }
+    void find(UidRange range, std::vector<std::uint32_t>& values) const { find(0, entries_.size(), range, values); }
     [[nodiscard]] bool empty() const { return entries_.empty(); }
 
   private:
@@ -49,23 +50,23 @@ class RangeIndex {
         return entries_[middle].highest_last;
     }
 
-    void find(std::size_t begin, std::size_t end, std::uint32_t uid, std::vector<std::uint32_t>& values) const {
+    void find(std::size_t begin, std::size_t end, UidRange range, std::vector<std::uint32_t>& values) const {
         if (begin == end) {
             return;
         }
         const std::size_t middle = begin + (end - begin) / 2;
         const Entry& entry = entries_[middle];
-        if (entry.highest_last < uid) {
+        if (entry.highest_last < range.first) {
             return;
         }
-        find(begin, middle, uid, values);
-        if (entry.range.first > uid) {
+        find(begin, middle, range, values);
+        if (entry.range.first > range.last) {
             return;
         }
-        if (entry.range.contains(uid)) {
+        if (entry.range.overlaps(range)) {
             values.push_back(entry.value);
         }
-        find(middle + 1, end, uid, values);
+        find(middle + 1, end, range, values);
     }
 
     std::vector<Entry> entries_;
