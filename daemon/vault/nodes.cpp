@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <map>
 
 #include "daemon/vault/files.hpp"
 
@@ -121,20 +122,22 @@ Result<UniqueFd> open_context(KernelInterface kernel) {
 
 Result<std::vector<UniqueFd>> open_devices(KernelInterface kernel, std::span<const PciAddress> devices) {
     std::vector<UniqueFd> fds;
-    std::vector<std::string> groups;
+    std::map<std::string, BorrowedFd> groups;  // a group node can be open once only
     for (const PciAddress& device : devices) {
         if (::access(sysfs_of(device).c_str(), F_OK) != 0) {
             return fail(ErrorCode::no_such_device, fmt::format("there is no PCI device {}", device.text()));
         }
-        const std::string group = kernel == KernelInterface::type1 ? link_name(device, "iommu_group") : "";
-        if (kernel == KernelInterface::type1 && std::find(groups.begin(), groups.end(), group) != groups.end()) {
+        const bool cdev = kernel == KernelInterface::iommufd;
+        const std::string group = cdev ? "" : link_name(device, "iommu_group");
+        if (const auto open = groups.find(group); !cdev && open != groups.end()) {
+            fds.emplace_back(::fcntl(open->second.get(), F_DUPFD_CLOEXEC, 0));
             continue;
         }
-        groups.push_back(group);
-        auto fd = kernel == KernelInterface::type1 ? open_group(device, group) : open_cdev(device);
+        auto fd = cdev ? open_cdev(device) : open_group(device, group);
         if (!fd) {
             return tl::unexpected(fd.error());
         }
+        groups.emplace(group, fd->borrow());
         fds.push_back(std::move(*fd));
     }
     return fds;

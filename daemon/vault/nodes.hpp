@@ -1,6 +1,7 @@
 // Opens the nodes of devices, in a child of the vault only: that may block, and closing them again resets devices.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,8 +18,8 @@ namespace iommud::vault {
 // /dev/iommu, or under type1 /dev/vfio/vfio.
 [[nodiscard]] Result<UniqueFd> open_context(KernelInterface kernel);
 
-// A device node for each of `devices`, or under type1 a group node for each group among them, in that order. Every node
-// is checked against the device number that sysfs gives, before and after.
+// For each of `devices` its node, or under type1 its group's (a copy where two devices are of one group). Every node is
+// checked against the device number that sysfs gives, before and after.
 [[nodiscard]] Result<std::vector<UniqueFd>> open_devices(KernelInterface kernel, std::span<const PciAddress> devices);
 
 }  // namespace iommud::vault

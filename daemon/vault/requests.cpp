@@ -10,7 +10,8 @@ namespace iommud::vault {
 namespace {
 
 constexpr std::uint64_t most_bytes = std::uint64_t{1} << 62;
-constexpr std::uint32_t most_maps = 65536;
+constexpr std::uint32_t most_maps = 4096;
+constexpr LeaseId most_leases_ever = LeaseId{1} << 56;  // the loop's events carry ids of so many bits
 constexpr std::size_t longest_name = 255;
 
 bool is_socket(const UniqueFd& fd, int option, int wanted) {
@@ -52,9 +53,9 @@ bool acceptable(const ipc::StartWorker& request, const ipc::Packet& packet) {
                                                        : are_sockets(packet, {SOCK_STREAM, SOCK_SEQPACKET}));
 }
 bool acceptable(const ipc::GrantLease& request, const ipc::Packet& packet) {
-    return request.lease > 0 && is_real_uid(request.account_uid) && request.reserve <= most_bytes &&
-           request.memlock <= most_bytes && request.memory_max <= most_bytes && request.maps > 0 &&
-           request.maps <= most_maps && are_devices(request.devices, request.no_reset_allowed) &&
+    return request.lease > 0 && request.lease < most_leases_ever && is_real_uid(request.account_uid) &&
+           request.reserve <= most_bytes && request.memlock <= most_bytes && request.memory_max <= most_bytes &&
+           request.maps > 0 && request.maps <= most_maps && are_devices(request.devices, request.no_reset_allowed) &&
            is_record(request.record) && are_sockets(packet, {SOCK_SEQPACKET});
 }
 bool acceptable(const ipc::ExtendLease& request, const ipc::Packet& packet) {

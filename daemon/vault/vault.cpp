@@ -58,9 +58,9 @@ Vault::Vault(const Options& options, std::optional<KernelInterface> kernel, std:
     watch(link_.listener(), Source::listener);
 }
 
-void Vault::watch(BorrowedFd fd, Source source, std::uint64_t id) {
+void Vault::watch(BorrowedFd fd, Source source, std::uint64_t id, bool output) {
     epoll_event event{};
-    event.events = EPOLLIN;
+    event.events = output ? EPOLLIN | EPOLLOUT : EPOLLIN;
     event.data.u64 = (static_cast<std::uint64_t>(source) << id_bits) | id;
     if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0 &&
         ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd.get(), &event) != 0) {
@@ -102,6 +102,10 @@ void Vault::run() {
         while (!deadlines_.empty() && deadlines_.begin()->first <= Clock::now()) {
             const auto [what, id] = deadlines_.extract(deadlines_.begin()).mapped();
             due(what, id);
+        }
+        if (link_.connected() && link_.has_queue() != output_watched_) {
+            output_watched_ = link_.has_queue();
+            watch(link_.connection(), Source::monitor, 0, output_watched_);
         }
     }
 }
@@ -188,6 +192,7 @@ void Vault::on_listener() {
     }
     if (link_.accept()) {
         watch(link_.connection(), Source::monitor);
+        output_watched_ = false;
         greet();
     } else {
         log::warning("refused a connection: not the monitor's user, or there is a monitor");

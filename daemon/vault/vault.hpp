@@ -42,7 +42,7 @@ class Vault {
     };
 
     // The loop (vault.cpp).
-    void watch(BorrowedFd fd, Source source, std::uint64_t id = 0);
+    void watch(BorrowedFd fd, Source source, std::uint64_t id = 0, bool output = false);
     void unwatch(BorrowedFd fd);
     void dispatch(Source source, std::uint64_t id, std::uint32_t events);
     void due(Due what, LeaseId id);
@@ -58,7 +58,7 @@ class Vault {
     template <class Message>
     void tell(const Message& message, std::span<const BorrowedFd> fds = {}) {
         if (!link_.tell(message, fds)) {
-            drop_monitor("it does not read");
+            drop_monitor("it hung up or does not read");
         }
     }
 
@@ -97,6 +97,7 @@ class Vault {
     std::map<std::uint64_t, Child> abandoned_;
     std::uint64_t next_abandoned_ = 0;
     std::multimap<Clock::time_point, std::pair<Due, LeaseId>> deadlines_;
+    bool output_watched_ = false;
     bool stopping_ = false;
     bool stopped_ = false;
 };

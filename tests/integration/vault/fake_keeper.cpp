@@ -1,0 +1,38 @@
+// A keeper for the vault's tests: holds what it is given and does nothing with it. A successor ends at once, as one
+// does whose predecessor left nothing behind; a keeper ends at TakeBack, at SIGTERM and when the vault is gone. It
+// exits without success when it is told to add devices, so that a test can tell that the frame arrived.
+#include <poll.h>
+
+#include <array>
+
+#include "daemon/ipc/channel.hpp"
+#include "daemon/ipc/keeper_messages.hpp"
+
+int main() {
+    using namespace iommud;
+    const ipc::Channel control(UniqueFd(ipc::keeper_control_fd));
+    ipc::Packet packet;
+    std::array<pollfd, 2> waiting{{{ipc::keeper_control_fd, POLLIN, 0}, {ipc::keeper_lifeline_fd, POLLIN, 0}}};
+    while (::poll(waiting.data(), waiting.size(), -1) > 0 && waiting[1].revents == 0) {
+        if (control.receive(packet) != ipc::ReceiveResult::packet) {
+            return 3;
+        }
+        if (const auto start = ipc::decode<ipc::KeeperStart>(packet.bytes)) {
+            const ipc::KeeperReport report{.state = LeaseState::active,
+                                           .mapped = start->reserve,
+                                           .maps = static_cast<std::uint32_t>(packet.fds.size()),
+                                           .no_reset = start->devices};
+            if (start->role == ipc::KeeperRole::successor) {
+                return 0;
+            }
+            if (control.send(report) != ipc::SendResult::sent) {
+                return 4;
+            }
+        } else if (ipc::decode<ipc::TakeBack>(packet.bytes)) {
+            return 0;
+        } else {
+            return 5;
+        }
+    }
+    return 0;
+}

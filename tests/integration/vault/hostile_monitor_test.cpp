@@ -1,0 +1,267 @@
+// A monitor under an attacker's control: whatever it sends, nothing is given, and the vault goes on unchanged.
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <functional>
+
+#include "tests/integration/vault/vault_process.hpp"
+
+namespace iommud::test {
+namespace {
+
+using Attack = std::function<void(const ipc::Channel&)>;
+
+struct HostileCase {
+    const char* name;
+    Attack attack;
+};
+
+void send(const ipc::Channel& vault, const ipc::Bytes& bytes, std::initializer_list<BorrowedFd> fds = {}) {
+    static_cast<void>(vault.send_bytes(bytes, std::span(fds.begin(), fds.size())));
+}
+
+// Sends `message` with that many ends of socket pairs.
+template <class Message>
+void send_with(const ipc::Channel& vault, const Message& message, std::size_t sockets) {
+    std::vector<std::pair<ipc::Channel, ipc::Channel>> pairs;
+    std::vector<BorrowedFd> fds;
+    while (pairs.size() < sockets) {
+        pairs.push_back(ipc::Channel::pair().value());
+        fds.push_back(pairs.back().first.fd());
+    }
+    static_cast<void>(vault.send(message, fds));
+}
+
+template <class Change>
+Attack bad_grant(Change change) {
+    return [change](const ipc::Channel& vault) {
+        ipc::GrantLease grant = a_grant(1);
+        change(grant);
+        send_with(vault, grant, 1);
+    };
+}
+
+template <class Message>
+Attack truncated(Message message) {
+    return [message](const ipc::Channel& vault) {
+        ipc::Bytes bytes = ipc::encode(message);
+        bytes.pop_back();
+        send(vault, bytes);
+    };
+}
+
+UniqueFd a_file() {
+    return UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
+}
+
+const PciAddress edu{0, 0, 4, 0};
+
+const HostileCase cases[] = {
+    {"NoHeader", [](const ipc::Channel& vault) { send(vault, ipc::Bytes(3)); }},
+    {"UnknownType", [](const ipc::Channel& vault) { send(vault, ipc::encode(ipc::ViewComplete{})); }},
+    {"AFrameOfTheVaultsOwn", [](const ipc::Channel& vault) { send(vault, ipc::encode(ipc::LeaseEnded{1})); }},
+    {"AChildsReport",
+     [](const ipc::Channel& vault) {
+         send(vault, ipc::encode(ipc::ChildReport{true, {}, {}}));
+     }},
+    {"AnEmptyPacket", [](const ipc::Channel& vault) { ::send(vault.fd().get(), "", 0, MSG_NOSIGNAL); }},
+    {"Oversized",
+     [](const ipc::Channel& vault) {
+         const ipc::Bytes huge(ipc::max_frame + 1);
+         ::send(vault.fd().get(), huge.data(), huge.size(), MSG_NOSIGNAL);
+     }},
+    {"TruncatedGrant", truncated(a_grant(1))},
+    {"TruncatedHold", truncated(ipc::Hold{"name", {}})},
+    {"LeaseZero", bad_grant([](ipc::GrantLease& grant) { grant.lease = 0; })},
+    {"LeaseOfMoreBitsThanEventsHave", bad_grant([](ipc::GrantLease& grant) { grant.lease = ~LeaseId{0}; })},
+    {"NoUid", bad_grant([](ipc::GrantLease& grant) { grant.account_uid = ~0U; })},
+    {"NoDevices", bad_grant([](ipc::GrantLease& grant) { grant.devices.clear(); })},
+    {"OneDeviceTwice", bad_grant([](ipc::GrantLease& grant) { grant.devices.assign(2, edu); })},
+    {"TooManyDevices", bad_grant([](ipc::GrantLease& grant) {
+         for (std::uint8_t bus = 1; grant.devices.size() <= ipc::max_lease_devices; ++bus) {
+             grant.devices.push_back({0, bus, 0, 0});
+         }
+     })},
+    {"NoResetForAnotherDevice", bad_grant([](ipc::GrantLease& grant) {
+         grant.no_reset_allowed = {{0, 9, 9, 0}};
+     })},
+    {"MoreMemoryThanThereCanBe", bad_grant([](ipc::GrantLease& grant) { grant.memlock = ~std::uint64_t{0}; })},
+    {"NoMaps", bad_grant([](ipc::GrantLease& grant) { grant.maps = 0; })},
+    {"TooManyMaps", bad_grant([](ipc::GrantLease& grant) { grant.maps = 1 << 20; })},
+    {"NoRecord", bad_grant([](ipc::GrantLease& grant) { grant.record.clear(); })},
+    {"UnknownMode",
+     [](const ipc::Channel& vault) {
+         ipc::GrantLease grant = a_grant(1);
+         grant.mode = static_cast<Mode>(17);
+         send_with(vault, grant, 1);
+     }},
+    {"GrantWithoutDescriptor", [](const ipc::Channel& vault) { send_with(vault, a_grant(1), 0); }},
+    {"GrantWithTwoDescriptors", [](const ipc::Channel& vault) { send_with(vault, a_grant(1), 2); }},
+    {"GrantWithThreeDescriptors", [](const ipc::Channel& vault) { send_with(vault, a_grant(1), 3); }},
+    {"GrantWithAFile",
+     [](const ipc::Channel& vault) {
+         const UniqueFd file = a_file();
+         send(vault, ipc::encode(a_grant(1)), {file.borrow()});
+     }},
+    {"GrantWithAPipe",
+     [](const ipc::Channel& vault) {
+         std::array<int, 2> ends{};
+         ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+         const UniqueFd in(ends[0]);
+         const UniqueFd out(ends[1]);
+         send(vault, ipc::encode(a_grant(1)), {out.borrow()});
+     }},
+    {"ALeaseTwice",
+     [](const ipc::Channel& vault) {
+         send_with(vault, a_grant(1), 1);
+         send_with(vault, a_grant(1), 1);
+     }},
+    {"ALeaseBeforeTheLast",
+     [](const ipc::Channel& vault) {
+         send_with(vault, a_grant(9), 1);
+         send_with(vault, a_grant(8), 1);
+     }},
+    {"SlotBeyondTheLast",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::StartWorker{ipc::max_worker_slot, ConnectionKind::system_bus}, 1);
+     }},
+    {"SlotTwice",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::StartWorker{3, ConnectionKind::system_bus}, 1);
+         send_with(vault, ipc::StartWorker{3, ConnectionKind::system_bus}, 1);
+     }},
+    {"WorkerWithoutItsConnection",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::StartWorker{0, ConnectionKind::admin}, 1);
+     }},
+    {"WorkerWhoseConnectionIsNoStream",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::StartWorker{0, ConnectionKind::client}, 2);
+     }},
+    {"BusWorkerWithAConnection",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::StartWorker{0, ConnectionKind::system_bus}, 2);
+     }},
+    {"KillWithADescriptor",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::KillChild{ipc::ChildKind::worker, 0}, 1);
+     }},
+    {"KillOfAnUnknownKind",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::KillChild{static_cast<ipc::ChildKind>(2), 0}, 0);
+     }},
+    {"LimitForNobody",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::SetLimit{~0U, 0, 0}, 0);
+     }},
+    {"HoldWithoutAName",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::Hold{"", {}}, 0);
+     }},
+    {"HoldWithALongName",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::Hold{std::string(256, 'x'), {}}, 0);
+     }},
+    {"HoldOfASocketThatDoesNotListen",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::Hold{"x", {}}, 1);
+     }},
+    {"HoldOfAFile",
+     [](const ipc::Channel& vault) {
+         const UniqueFd file = a_file();
+         send(vault, ipc::encode(ipc::Hold{"x", {}}), {file.borrow()});
+     }},
+    {"MoreThingsThanFit",
+     [](const ipc::Channel& vault) {
+         const int flags = ::fcntl(vault.fd().get(), F_GETFL);
+         ASSERT_EQ(::fcntl(vault.fd().get(), F_SETFL, flags & ~O_NONBLOCK), 0);
+         for (int i = 0; i <= 4096; ++i) {
+             const ipc::Bytes frame = ipc::encode(ipc::Hold{std::to_string(i), {}});
+             ::send(vault.fd().get(), frame.data(), frame.size(), MSG_NOSIGNAL);
+         }
+     }},
+};
+
+class HostileMonitor : public testing::TestWithParam<HostileCase> {};
+
+// Reads until the vault hangs up; false when it does not.
+bool is_dropped(const ipc::Channel& vault) {
+    ipc::Packet packet;
+    do {
+        packet = next_packet(vault);
+    } while (!packet.bytes.empty());
+    return vault.send(ipc::KillChild{}) == ipc::SendResult::closed;
+}
+
+TEST_P(HostileMonitor, IsDroppedAndTheVaultServesTheNext) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto hostile = vault.greeted();
+
+    GetParam().attack(hostile.channel);
+
+    EXPECT_TRUE(is_dropped(hostile.channel));
+    const auto honest = vault.greeted();
+    const LeaseId next_lease = honest.hello.last_lease + 1;
+    const ipc::Channel delivery = ask_for(honest.channel, a_grant(next_lease));
+    const auto result = next<ipc::GrantResult>(honest.channel);
+    ASSERT_TRUE(result);
+    EXPECT_TRUE(result->granted) << result->message;
+}
+
+INSTANTIATE_TEST_SUITE_P(Frames, HostileMonitor, testing::ValuesIn(cases),
+                         [](const testing::TestParamInfo<HostileCase>& one) { return one.param.name; });
+
+TEST(HostileMonitorLeaves, NothingInTheVault) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto before = [&vault] {
+        const auto monitor = vault.greeted();
+        return vault.descriptors();
+    }();
+
+    for (const char* name : {"GrantWithThreeDescriptors", "GrantWithAFile", "KillWithADescriptor", "HoldOfAFile"}) {
+        const auto hostile = vault.greeted();
+        std::find_if(std::begin(cases), std::end(cases), [name](const HostileCase& one) {
+            return std::string(one.name) == name;
+        })->attack(hostile.channel);
+        ASSERT_TRUE(is_dropped(hostile.channel)) << name;
+    }
+
+    const auto honest = vault.greeted();
+    EXPECT_EQ(vault.descriptors(), before);
+    EXPECT_TRUE(honest.leases.empty());
+}
+
+TEST(HostileMonitorLeaves, ARunningLeaseUntouched) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    auto hostile = vault.greeted();
+    const ipc::Channel delivery = ask_for(hostile.channel, a_grant(1));
+    ASSERT_TRUE(next<ipc::GrantResult>(hostile.channel));
+
+    send(hostile.channel, ipc::Bytes(3));
+
+    ASSERT_TRUE(is_dropped(hostile.channel));
+    const auto honest = vault.greeted();
+    ASSERT_EQ(honest.leases.size(), 1U);
+    EXPECT_FALSE(honest.leases[0].first.successor);
+}
+
+TEST(HostileMonitorLeaves, TheVaultWaitingForNothingWhenItDoesNotRead) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto hostile = vault.greeted();
+
+    ipc::SendResult last = ipc::SendResult::sent;
+    for (int i = 0; i < 200'000 && last != ipc::SendResult::closed; ++i) {
+        const ipc::ExtendLease unknown{.lease = 1, .devices = {edu}, .no_reset_allowed = {}, .record = {std::byte{1}}};
+        const auto ends = ipc::Channel::pair().value();
+        const std::array<BorrowedFd, 1> fds{ends.first.fd()};
+        last = hostile.channel.send(unknown, fds);
+    }
+
+    EXPECT_EQ(last, ipc::SendResult::closed);
+    EXPECT_EQ(vault.greeted().hello.last_lease, 0U);
+}
+
+}  // namespace
+}  // namespace iommud::test
