@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 
+#include "daemon/base/bytes.hpp"
 #include "daemon/base/unique_fd.hpp"
 #include "daemon/inventory/read_device.hpp"
 
@@ -20,7 +21,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t most_bytes = 1024 * 1024;
+constexpr std::size_t most_bytes = MiB;
 constexpr std::size_t most_devices = 4096;
 constexpr std::size_t most_text = 255;
 constexpr int most_number = 1'000'000;

@@ -2,10 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 namespace iommud {
 namespace {
 
-// The database may be absent where this runs, so these hold with it and without.
 TEST(HwdbNames, AnUnknownDeviceHasNoNameOfItsOwn) {
     Device device;
     device.vendor = 0xfff0;
@@ -18,16 +19,15 @@ TEST(HwdbNames, ADeviceWhoseIdsCouldNotBeReadHasNone) {
     EXPECT_EQ(HwdbNames()(Device{}), "");
 }
 
-TEST(HwdbNames, ANameIsBoundedAndTheSameEachTime) {
+TEST(HwdbNames, AKnownDeviceIsCalledByVendorAndModel) {
+    if (!std::filesystem::exists("/usr/lib/udev/hwdb.bin")) {
+        GTEST_SKIP() << "this machine has no hardware database";
+    }
     Device device;
     device.vendor = 0x8086;
     device.device = 0x10d3;
-    const HwdbNames names;
 
-    const std::string name = names(device);
-
-    EXPECT_LE(name.size(), 255U);
-    EXPECT_EQ(name, names(device));
+    EXPECT_EQ(HwdbNames()(device), "Intel Corporation 82574L Gigabit Network Connection");
 }
 
 }  // namespace

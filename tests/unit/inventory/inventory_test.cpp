@@ -18,6 +18,7 @@ constexpr const char* three = "0000:81:00.0";
 
 std::vector<PciAddress> addresses(const std::vector<const Device*>& devices) {
     std::vector<PciAddress> all;
+    all.reserve(devices.size());
     for (const Device* device : devices) {
         all.push_back(device->address);
     }
