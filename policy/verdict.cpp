@@ -169,51 +169,50 @@ Decision Verdict::devices_refusal() const {
                   fmt::format("{} has no rule for {}", question_.who(), alternatives(missing)));
 }
 
-Decision Verdict::grant() const {
+// The strictest of what the covering rules give.
+Decision Verdict::strictest() const {
     Decision decision;
-    decision.account = account_of(question_.policy, question_.asker.subject);
-    decision.allow_no_reset = true;
-    const Rule& first = **std::min_element(covering_.begin(), covering_.end(), first_by_id);
-    decision.rule = first.id;
     decision.memory = default_lease_memory;
-    bool tokens_differ = false;
-    std::uint32_t maps = std::numeric_limits<std::uint32_t>::max();
-    for (const Rule* rule : covering_) {
+    decision.maps = std::numeric_limits<std::uint32_t>::max();
+    decision.allow_no_reset = true;
+    std::vector<const Rule*> by_id = covering_;
+    std::sort(by_id.begin(), by_id.end(), first_by_id);
+    decision.rule = by_id.front()->id;
+    for (const Rule* rule : by_id) {
         decision.memory = std::min(decision.memory, rule->memory.value_or(decision.memory));
-        maps = std::min(maps, rule->maps.value_or(default_maps));
+        decision.maps = std::min(decision.maps, rule->maps.value_or(default_maps));
         decision.allow_no_reset = decision.allow_no_reset && rule->allow_no_reset;
-        if (rule->vf_token) {
-            tokens_differ = tokens_differ || (decision.vf_token && decision.vf_token != rule->vf_token);
-            decision.vf_token = rule->vf_token;
-        }
+        decision.vf_token = decision.vf_token ? decision.vf_token : rule->vf_token;
     }
-    decision.maps = maps;
+    return decision;
+}
+
+Decision Verdict::grant() const {
     const std::string who = question_.who();
-    if (!decision.account) {
+    const auto account = account_of(question_.policy, question_.asker.subject);
+    if (!account) {
         return refuse(ErrorCode::access_denied, fmt::format("{} has no account to charge the lease to", who));
     }
-    const Account& account = *decision.account;
-    decision.memory = question_.memory.value_or(std::min(decision.memory, account.memory & ~(page_size - 1)));
-    if (decision.memory > account.memory) {
-        return refuse(ErrorCode::memory_limit, fmt::format("{} asked for {}; the account's limit is {}", who,
-                                                           exact_bytes(decision.memory), format_bytes(account.memory)));
+    Decision decision = strictest();
+    decision.account = account;
+    decision.memory = question_.memory.value_or(std::min(decision.memory, account->memory & ~(page_size - 1)));
+    if (decision.memory > account->memory) {
+        return refuse(ErrorCode::memory_limit,
+                      fmt::format("{} asked for {}; the account's limit is {}", who, exact_bytes(decision.memory),
+                                  format_bytes(account->memory)));
     }
-    if (question_.asked.size() > account.devices) {
+    if (question_.asked.size() > account->devices) {
         return refuse(ErrorCode::device_limit, fmt::format("{} asked for {} devices; the account's limit is {}", who,
-                                                           question_.asked.size(), account.devices));
+                                                           question_.asked.size(), account->devices));
     }
+    const char* mode = name_of(question_.request.mode);
     if (question_.request.mode != Mode::managed && !question_.asker.subject.has_pidfd) {
         return refuse(ErrorCode::unsupported_mode,
-                      fmt::format("mode {} needs a kernel that gives a pidfd of its peer (6.5 or newer)",
-                                  name_of(question_.request.mode)));
-    }
-    if (tokens_differ) {
-        return refuse(ErrorCode::policy_invalid, fmt::format("rules for {} give different vf_tokens", who));
+                      fmt::format("mode {} needs a kernel that gives a pidfd of its peer (6.5 or newer)", mode));
     }
     decision.allowed = true;
-    decision.message =
-        fmt::format("rule {} gives {} {}: mode {}, {}, at most {} maps", decision.rule, who, question_.devices(),
-                    name_of(question_.request.mode), format_bytes(decision.memory), decision.maps);
+    decision.message = fmt::format("rule {} gives {} {}: mode {}, {}, at most {} maps", decision.rule, who,
+                                   question_.devices(), mode, format_bytes(decision.memory), decision.maps);
     return decision;
 }
 

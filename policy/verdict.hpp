@@ -40,6 +40,7 @@ class Verdict {
   private:
     [[nodiscard]] Decision refusal() const;
     [[nodiscard]] Decision grant() const;
+    [[nodiscard]] Decision strictest() const;
     [[nodiscard]] Decision devices_refusal() const;
 
     const Question& question_;

@@ -121,12 +121,13 @@ TEST(SeveralCoveringRules, AllowNoResetOnlyTogether) {
     EXPECT_FALSE(grant(rule("a", may) + "," + rule("b")).allow_no_reset);
 }
 
-TEST(SeveralCoveringRules, WithDifferentVfTokensAreRefused) {
+TEST(SeveralCoveringRules, GiveTheVfTokenOfTheFirstById) {
     const std::string one = R"(, "vf_token": "00000000-0000-0000-0000-000000000001")";
     const std::string two = R"(, "vf_token": "00000000-0000-0000-0000-000000000002")";
 
-    EXPECT_EQ(grant(rule("a", one) + "," + rule("b", one)).vf_token, "00000000-0000-0000-0000-000000000001");
-    EXPECT_EQ(grant(rule("a", one) + "," + rule("b", two)).code, ErrorCode::policy_invalid);
+    EXPECT_EQ(grant(rule("c", two) + "," + rule("b", one) + "," + rule("a")).vf_token,
+              "00000000-0000-0000-0000-000000000001");
+    EXPECT_EQ(grant(rule("a")).vf_token, std::nullopt);
 }
 
 }  // namespace

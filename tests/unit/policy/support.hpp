@@ -55,15 +55,6 @@ inline Policy with_rules(const std::string& rules) {
                 rules + "]}");
 }
 
-inline std::vector<std::string> errors_of(std::string text) {
-    const auto policy = load_text(std::move(text));
-    std::vector<std::string> texts;
-    for (const Diagnostic& diagnostic : policy ? Diagnostics{} : policy.error()) {
-        texts.push_back(diagnostic.text());
-    }
-    return texts;
-}
-
 inline Subject user(std::uint32_t uid, std::vector<std::uint32_t> groups = {users}) {
     return Subject{.uid = uid, .groups = std::move(groups), .unit = "", .has_pidfd = true};
 }
