@@ -24,12 +24,9 @@ ControlEvent decoded_add(ipc::Packet& packet) {
 
 }  // namespace
 
-Control::Control(ipc::Channel channel) : channel_(std::move(channel)) {
-    packet_.bytes.reserve(ipc::max_frame);
-}
-
 ControlEvent Control::receive() {
-    switch (channel_.receive(packet_)) {
+    ipc::Packet packet;
+    switch (channel_.receive(packet)) {
         case ipc::ReceiveResult::empty:
             return ControlNothing{};
         case ipc::ReceiveResult::closed:
@@ -38,15 +35,15 @@ ControlEvent Control::receive() {
         case ipc::ReceiveResult::packet:
             break;
     }
-    const std::uint32_t type = ipc::frame_type(packet_.bytes);
+    const std::uint32_t type = ipc::frame_type(packet.bytes);
     if (type == static_cast<std::uint32_t>(ipc::MessageType::report_request)) {
-        return decoded<ipc::ReportRequest>(packet_);
+        return decoded<ipc::ReportRequest>(packet);
     }
     if (type == static_cast<std::uint32_t>(ipc::MessageType::take_back)) {
-        return decoded<ipc::TakeBack>(packet_);
+        return decoded<ipc::TakeBack>(packet);
     }
     if (type == static_cast<std::uint32_t>(ipc::MessageType::keeper_add)) {
-        return decoded_add(packet_);
+        return decoded_add(packet);
     }
     return ControlNothing{};  // of a newer monitor: a lease outlives upgrades
 }

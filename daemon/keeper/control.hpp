@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -24,7 +24,7 @@ using ControlEvent = std::variant<ControlNothing, ControlLost, ipc::ReportReques
 
 class Control {
   public:
-    explicit Control(ipc::Channel channel);
+    explicit Control(ipc::Channel channel) : channel_(std::move(channel)) {}
 
     [[nodiscard]] BorrowedFd fd() const { return channel_.fd(); }
     [[nodiscard]] ControlEvent receive();
@@ -35,7 +35,6 @@ class Control {
 
   private:
     ipc::Channel channel_;
-    ipc::Packet packet_;  // kept, so that receiving needs no new memory
 };
 
 }  // namespace iommud::keeper

@@ -45,6 +45,9 @@ iommud_reply LeaseMemory::map(const iommud_request& request, BorrowedFd memory) 
     if (page_align_up(request.length) > left()) {
         return make_reply(request, IOMMUD_ERROR_MEMORY_LIMIT, left());
     }
+    if (request.length > kernel::longest_map) {
+        return make_reply(request, IOMMUD_ERROR_INVALID_ARGUMENT, 0);
+    }
     const MemoryVerdict verdict = check_memory(memory, request.offset, request.length, access);
     if (verdict.error != IOMMUD_ERROR_NONE) {
         return make_reply(request, verdict.error, verdict.value);
@@ -66,7 +69,7 @@ iommud_reply LeaseMemory::map(const iommud_request& request, BorrowedFd memory) 
     if (result.error != 0) {
         return refusal(request, result.error);
     }
-    table_.insert({result.iova, request.length, result.address});
+    table_.insert({result.iova, static_cast<std::uint32_t>(request.length / page_size), result.place});
     return make_reply(request, IOMMUD_ERROR_NONE, result.iova);
 }
 
@@ -78,7 +81,7 @@ iommud_reply LeaseMemory::unmap(const iommud_request& request) {
                           : make_reply(request, IOMMUD_ERROR_NONE, bytes);
     }
     const kernel::Map* const found = table_.find(request.iova);
-    if (found == nullptr || (request.length != 0 && request.length != found->length)) {
+    if (found == nullptr || (request.length != 0 && request.length != found->length())) {
         return make_reply(request, IOMMUD_ERROR_NO_SUCH_MAP, 0);
     }
     const kernel::Map map = *found;
@@ -86,7 +89,7 @@ iommud_reply LeaseMemory::unmap(const iommud_request& request) {
         return make_reply(request, IOMMUD_ERROR_KERNEL, static_cast<std::uint64_t>(error));
     }
     table_.erase(map.iova);
-    return make_reply(request, IOMMUD_ERROR_NONE, map.length);
+    return make_reply(request, IOMMUD_ERROR_NONE, map.length());
 }
 
 int LeaseMemory::unmap_all() {

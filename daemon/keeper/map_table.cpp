@@ -9,7 +9,7 @@ namespace iommud::keeper {
 namespace {
 
 std::uint64_t last_of(const kernel::Map& map) {
-    return map.iova + (map.length - 1);
+    return map.iova + (map.length() - 1);
 }
 
 // Wraps around to 0 at the end of the numbers, which is below every usable range.
@@ -36,22 +36,22 @@ bool MapTable::overlaps(std::uint64_t iova, std::uint64_t length) const {
     if (index < size_ && maps_[index].iova - iova < length) {
         return true;
     }
-    return index > 0 && iova - maps_[index - 1].iova < maps_[index - 1].length;
+    return index > 0 && iova - maps_[index - 1].iova < maps_[index - 1].length();
 }
 
 void MapTable::insert(const kernel::Map& map) {
-    assert(!full() && !overlaps(map.iova, map.length));
+    assert(!full() && !overlaps(map.iova, map.length()));
     const auto at = static_cast<std::ptrdiff_t>(first_from(map.iova));
     std::move_backward(maps_.begin() + at, maps_.begin() + size_, maps_.begin() + size_ + 1);
     maps_[static_cast<std::size_t>(at)] = map;
     ++size_;
-    bytes_ += map.length;
+    bytes_ += map.length();
 }
 
 void MapTable::erase(std::uint64_t iova) {
     const auto at = static_cast<std::ptrdiff_t>(first_from(iova));
     assert(at < size_ && maps_[static_cast<std::size_t>(at)].iova == iova);
-    bytes_ -= maps_[static_cast<std::size_t>(at)].length;
+    bytes_ -= maps_[static_cast<std::size_t>(at)].length();
     std::move(maps_.begin() + at + 1, maps_.begin() + size_, maps_.begin() + at);
     --size_;
 }

@@ -29,11 +29,16 @@ int AddressArena::reserve() {
     if (base == MAP_FAILED) {
         return errno;
     }
-    base_ = next_ = reinterpret_cast<std::uint64_t>(base);
+    base_ = reinterpret_cast<std::uint64_t>(base);
+    next_ = base_ + page_size;  // place 0 stands for none
     return 0;
 }
 
-int AddressArena::place(const MapRequest& request, std::uint64_t& address) {
+std::uint64_t AddressArena::address_of(std::uint32_t place) const {
+    return base_ + std::uint64_t{place} * page_size;
+}
+
+int AddressArena::put(const MapRequest& request, std::uint32_t& place) {
     // Aligned so that large pages of memory can become large pages of the IOMMU.
     const std::uint64_t alignment =
         std::max({page_size, request.memory_page, request.length >= 2 * MiB ? 2 * MiB : page_size});
@@ -43,20 +48,23 @@ int AddressArena::place(const MapRequest& request, std::uint64_t& address) {
         return ENOMEM;
     }
     const int protection = PROT_READ | (request.access.write ? PROT_WRITE : 0);
+    const auto fresh = static_cast<std::uint32_t>((begin - base_) / page_size);
     next_ = begin + request.length;
     if (::mmap(pointer(begin), request.length, protection, MAP_SHARED | MAP_FIXED, request.memory.get(),
                static_cast<off_t>(request.offset)) == MAP_FAILED) {
         const int error = errno;
-        retire(begin, request.length);  // a failed MAP_FIXED may have left a hole, which malloc might be given
+        retire(fresh, request.length);  // a failed MAP_FIXED may have left a hole, which malloc might be given
         return error;
     }
-    address = begin;
+    place = fresh;
     return 0;
 }
 
-void AddressArena::retire(std::uint64_t address, std::uint64_t length) {
-    // Where this fails (too many areas), the client's own memory stays there, which harms nobody.
-    static_cast<void>(::mmap(pointer(address), length, PROT_NONE, no_memory | MAP_FIXED, -1, 0));
+void AddressArena::retire(std::uint32_t place, std::uint64_t length) {
+    if (place != 0) {
+        // Where this fails (too many areas), the client's own memory stays there, which harms nobody.
+        static_cast<void>(::mmap(pointer(address_of(place)), length, PROT_NONE, no_memory | MAP_FIXED, -1, 0));
+    }
 }
 
 }  // namespace iommud::kernel

@@ -11,7 +11,7 @@ namespace iommud::kernel {
 
 class AddressArena {
   public:
-    static constexpr std::uint64_t size = std::uint64_t{1} << 45;  // 32 TiB of the 128 TiB there are
+    static constexpr std::uint64_t size = std::uint64_t{1} << 44;  // 16 TiB of the 128 TiB there are
 
     AddressArena() = default;
     AddressArena(const AddressArena&) = delete;
@@ -21,11 +21,13 @@ class AddressArena {
     // Takes the addresses, without memory behind them. Call after locking memory: the limit counts addresses.
     [[nodiscard]] int reserve();
 
-    // Puts the range of `request` at a fresh address. An errno; ENOMEM when the arena is used up.
-    [[nodiscard]] int place(const MapRequest& request, std::uint64_t& address);
+    // Puts the range of `request` at a fresh place, which is counted in pages from the arena's begin and never 0. An
+    // errno; ENOMEM when the arena is used up.
+    [[nodiscard]] int put(const MapRequest& request, std::uint32_t& place);
+    [[nodiscard]] std::uint64_t address_of(std::uint32_t place) const;
 
-    // Takes memory away again, for good.
-    void retire(std::uint64_t address, std::uint64_t length);
+    // Takes memory away again, for good. Nothing for place 0.
+    void retire(std::uint32_t place, std::uint64_t length);
 
   private:
     std::uint64_t base_ = 0;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 
+#include "daemon/base/bytes.hpp"
 #include "daemon/base/pci_address.hpp"
 #include "daemon/base/result.hpp"
 #include "daemon/base/unique_fd.hpp"
@@ -48,14 +49,17 @@ struct MapRequest {
 struct MapResult {
     int error = 0;  // errno; the rest is set when it is 0
     std::uint64_t iova = 0;
-    std::uint64_t address = 0;  // where the memory lies in this process; 0 when it does not
+    std::uint32_t place = 0;  // where the memory lies in this process (AddressArena); 0 when it does not
 };
 
+// Small, because a keeper has 4,096 of them at hand.
 struct Map {
     std::uint64_t iova = 0;
-    std::uint64_t length = 0;
-    std::uint64_t address = 0;
+    std::uint32_t pages = 0;
+    std::uint32_t place = 0;
+    [[nodiscard]] constexpr std::uint64_t length() const { return std::uint64_t{pages} * page_size; }
 };
+inline constexpr std::uint64_t longest_map = std::uint64_t{UINT32_MAX} * page_size;  // 16 TiB less a page
 
 struct Device {
     BorrowedFd fd;  // owned by the context

@@ -155,20 +155,22 @@ MapResult IommufdContext::map_address(const MapRequest& request, std::uint32_t f
     map.ioas_id = ioas;
     map.length = request.length;
     map.iova = request.iova.value_or(0);
-    if (const int error = arena_.place(request, map.user_va); error != 0) {
+    std::uint32_t place = 0;
+    if (const int error = arena_.put(request, place); error != 0) {
         return {error, 0, 0};
     }
+    map.user_va = arena_.address_of(place);
     const int error = control(iommu_.borrow(), abi::ioas_map, &map);
     if (error != 0) {
-        arena_.retire(map.user_va, request.length);
+        arena_.retire(place, request.length);
     }
-    return {error, map.iova, map.user_va};
+    return {error, map.iova, place};
 }
 
 int IommufdContext::unmap(const Map& map) {
-    const int error = unmap_range(iommu_.borrow(), ioas, map.iova, map.length);
-    if (error == 0 && map.address != 0) {
-        arena_.retire(map.address, map.length);
+    const int error = unmap_range(iommu_.borrow(), ioas, map.iova, map.length());
+    if (error == 0) {
+        arena_.retire(map.place, map.length());
     }
     return error;
 }
@@ -179,9 +181,7 @@ int IommufdContext::unmap_all(std::span<const Map> maps) {
         return error == ENOENT ? 0 : error;  // no such IOAS: destroyed, and its maps with it
     }
     for (const Map& map : maps) {
-        if (map.address != 0) {
-            arena_.retire(map.address, map.length);
-        }
+        arena_.retire(map.place, map.length());
     }
     return 0;
 }

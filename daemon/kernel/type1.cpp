@@ -169,35 +169,35 @@ Result<Geometry> Type1Context::geometry() const {
 }
 
 MapResult Type1Context::map(const MapRequest& request) {
-    std::uint64_t address = 0;
+    std::uint32_t place = 0;
     if (!request.iova) {
         return {EINVAL, 0, 0};
     }
-    if (const int error = arena_.place(request, address); error != 0) {
+    if (const int error = arena_.put(request, place); error != 0) {
         return {error, 0, 0};
     }
     vfio_iommu_type1_dma_map map{};
     map.argsz = sizeof map;
     map.flags = (request.access.read ? unsigned{VFIO_DMA_MAP_FLAG_READ} : 0U) |
                 (request.access.write ? unsigned{VFIO_DMA_MAP_FLAG_WRITE} : 0U);
-    map.vaddr = address;
+    map.vaddr = arena_.address_of(place);
     map.iova = *request.iova;
     map.size = request.length;
     const int error = control(container_.borrow(), VFIO_IOMMU_MAP_DMA, &map);
     if (error != 0) {
-        arena_.retire(address, request.length);
+        arena_.retire(place, request.length);
     }
-    return {error, *request.iova, address};
+    return {error, *request.iova, place};
 }
 
 int Type1Context::unmap(const Map& map) {
     vfio_iommu_type1_dma_unmap unmap{};
     unmap.argsz = sizeof unmap;
     unmap.iova = map.iova;
-    unmap.size = map.length;
+    unmap.size = map.length();
     const int error = control(container_.borrow(), VFIO_IOMMU_UNMAP_DMA, &unmap);
     if (error == 0) {
-        arena_.retire(map.address, map.length);
+        arena_.retire(map.place, map.length());
     }
     return error;
 }
@@ -208,7 +208,7 @@ int Type1Context::unmap_all(std::span<const Map> maps) {
         return error == EINVAL ? 0 : error;  // no group is in the container, so nothing can be mapped
     }
     for (const Map& map : maps) {
-        arena_.retire(map.address, map.length);
+        arena_.retire(map.place, map.length());
     }
     return 0;
 }
