@@ -1,10 +1,10 @@
 #include "daemon/keeper/memory_checks.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
-
-#include <cerrno>
 
 #include "daemon/base/bytes.hpp"
 
@@ -44,14 +44,14 @@ MemoryVerdict check_seals(BorrowedFd memory, kernel::Access access) {
     return {};
 }
 
-// hugetlb files have no SEEK_HOLE: the whole file must be allocated, where each page is cleared as it is.
-MemoryVerdict check_hugetlb(BorrowedFd memory, std::uint64_t offset, std::uint64_t length) {
+// hugetlb files answer SEEK_HOLE as if they never had a hole. So the whole file must be allocated; each page of it is
+// cleared when it is.
+MemoryVerdict check_hugetlb(BorrowedFd memory, std::uint64_t offset, std::uint64_t length, std::uint64_t huge_page) {
     struct stat status {};
-    if (::fstat(memory.get(), &status) != 0 || status.st_size < 0 || status.st_blksize <= 0) {
+    if (::fstat(memory.get(), &status) != 0 || status.st_size < 0 || huge_page == 0) {
         return invalid(IOMMUD_MEMORY_NOT_MEMFD);
     }
     const auto size = static_cast<std::uint64_t>(status.st_size);
-    const auto huge_page = static_cast<std::uint64_t>(status.st_blksize);
     if (offset > size || length > size - offset || offset % huge_page != 0 || length % huge_page != 0) {
         return invalid_argument;
     }
@@ -86,12 +86,17 @@ MemoryVerdict check_memory(BorrowedFd memory, std::uint64_t offset, std::uint64_
         length % page_size != 0) {
         return invalid_argument;
     }
+    // Not by st_blksize: that of a memfd is 2 MiB too where shmem uses huge pages.
+    struct statfs file_system {};
+    if (::fstatfs(memory.get(), &file_system) != 0) {
+        return invalid(IOMMUD_MEMORY_NOT_MEMFD);
+    }
+    if (file_system.f_type == HUGETLBFS_MAGIC) {
+        return check_hugetlb(memory, offset, length, static_cast<std::uint64_t>(file_system.f_bsize));
+    }
     // A page that was allocated and never touched counts as a hole, and is one: it would be pinned uncleared, and lose
     // what the device wrote to it (hazard C3).
     const off_t hole = ::lseek(memory.get(), static_cast<off_t>(offset), SEEK_HOLE);
-    if (hole < 0 && errno == ESPIPE) {
-        return check_hugetlb(memory, offset, length);
-    }
     if (hole < 0 || static_cast<std::uint64_t>(hole) < offset + length) {
         return explain_hole(memory, offset, length);
     }
