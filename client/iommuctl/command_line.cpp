@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "client/iommuctl/placeholders.hpp"
+#include "client/lib/bus_transport.hpp"
 #include "daemon/base/bytes.hpp"
 #include "daemon/base/pci_address.hpp"
 
@@ -21,6 +22,18 @@ std::string check_device(const std::string& text) {
     return PciAddress::parse(text)
                ? std::string()
                : fmt::format("\"{}\" is no PCI address; one looks like 0000:81:00.0 (lspci -D lists them)", text);
+}
+
+// CLI11 takes "-1" for a very large number.
+std::string check_lease(const std::string& text) {
+    const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
+    return digits && text.find_first_not_of('0') == 0 ? std::string()
+                                                      : fmt::format("\"{}\" is no lease's number", text);
+}
+
+std::string check_address(const std::string& text) {
+    const auto address = lib::normal_address(text);
+    return address ? std::string() : address.error().message;
 }
 
 std::string check_bytes(const std::string& text) {
@@ -36,7 +49,8 @@ class Parser {
         app_.fallthrough();
         app_.set_version_flag("--version", std::string("iommuctl " IOMMUD_VERSION));
         app_.add_option("--address", settings_.address, "where the daemon listens: unix:path=PATH or an absolute path")
-            ->type_name("ADDRESS");
+            ->type_name("ADDRESS")
+            ->check(check_address);
         add_shows();
         add_lease_verbs();
         add_policy_verbs();
@@ -99,10 +113,10 @@ class Parser {
     void add_lease_verbs() {
         CLI::App* lease = app_.add_subcommand("lease", "one lease")->require_subcommand(1)->fallthrough();
         CLI::App* show = add_verb(*lease, "show", "all about a lease", &lease_show_);
-        show->add_option("ID", lease_show_.lease, "its number in iommuctl leases")->required();
+        show->add_option("ID", lease_show_.lease, "its number in iommuctl leases")->required()->check(check_lease);
         add_output(show, false);
         CLI::App* revoke = add_verb(*lease, "revoke", "take a lease back (as root)", &lease_revoke_);
-        revoke->add_option("ID", lease_revoke_.lease, "its number in iommuctl leases")->required();
+        revoke->add_option("ID", lease_revoke_.lease, "its number in iommuctl leases")->required()->check(check_lease);
         revoke->add_option("--grace", lease_revoke_.grace_seconds, "time to let go by itself")
             ->type_name("SECONDS")
             ->check(CLI::Range(0U, most_grace_seconds));

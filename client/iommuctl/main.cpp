@@ -24,8 +24,13 @@ int complain(const lib::Failure& failure, const Settings& settings) {
 int run_main(std::vector<std::string> arguments) {
     const auto line = parse_command_line(std::move(arguments));
     if (!line) {
-        fmt::print(line.error().exit_code == 0 ? stdout : stderr, "{}", line.error().text);
-        return line.error().exit_code;
+        const Usage& usage = line.error();
+        if (usage.exit_code == 0) {
+            fmt::print("{}", usage.text);
+        } else {
+            fmt::print(stderr, "iommuctl: {}", usage.text);
+        }
+        return usage.exit_code;
     }
     const Settings& settings = line->settings;
     const auto done = std::visit([&settings](const auto& verb) { return perform(verb, settings); }, line->verb);
