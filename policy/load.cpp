@@ -32,6 +32,11 @@ void read_version(LoadContext& context, const JsonValue& value) {
     }
 }
 
+std::vector<JsonValue> entries_of(LoadContext& context, const ObjectReader& reader, std::string_view key) {
+    const auto list = reader.find(key);
+    return list ? read_list(context, *list, key, Empty::allowed) : std::vector<JsonValue>{};
+}
+
 void read_file(LoadContext& context, const Document& document, Policy& policy, EntryPlaces& places) {
     const ObjectReader reader(context, document.root(), {"$schema", "version", "host", "accounts", "rules"});
     if (const auto version = reader.require("version")) {
@@ -43,15 +48,13 @@ void read_file(LoadContext& context, const Document& document, Policy& policy, E
     if (const auto host = reader.find("host")) {
         read_host(context, *host, policy);
     }
-    const auto accounts = reader.find("accounts");
-    for (const JsonValue& entry : accounts ? read_list(context, *accounts, "accounts") : std::vector<JsonValue>{}) {
+    for (const JsonValue& entry : entries_of(context, reader, "accounts")) {
         if (auto account = read_account(context, entry)) {
             policy.accounts.push_back(std::move(*account));
             places.accounts.push_back(entry);
         }
     }
-    const auto rules = reader.find("rules");
-    for (const JsonValue& entry : rules ? read_list(context, *rules, "rules") : std::vector<JsonValue>{}) {
+    for (const JsonValue& entry : entries_of(context, reader, "rules")) {
         if (auto rule = read_rule(context, entry)) {
             policy.rules.push_back(std::move(*rule));
             places.rules.push_back(entry);

@@ -222,7 +222,7 @@ std::optional<std::size_t> read_choice(LoadContext& context, const JsonValue& va
     return std::nullopt;
 }
 
-std::vector<JsonValue> read_list(LoadContext& context, const JsonValue& value, std::string_view entries) {
+std::vector<JsonValue> read_list(LoadContext& context, const JsonValue& value, std::string_view entries, Empty empty) {
     std::vector<JsonValue> result;
     if (value.kind() != JsonKind::array) {
         context.error(value, fmt::format("a list of {}, in square brackets", entries));
@@ -231,7 +231,7 @@ std::vector<JsonValue> read_list(LoadContext& context, const JsonValue& value, s
     for (auto entry = value.first_child(); entry; entry = entry->next_in(value)) {
         result.push_back(*entry);
     }
-    if (result.empty()) {
+    if (result.empty() && empty == Empty::refused) {
         context.error_at(value, fmt::format("an empty list: at least one of {}", entries));
     }
     return result;

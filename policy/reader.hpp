@@ -67,8 +67,10 @@ class ObjectReader {
 // One of `names`, by its number there.
 [[nodiscard]] std::optional<std::size_t> read_choice(LoadContext& context, const JsonValue& value,
                                                      const std::vector<std::string>& names);
-// Reports what is no list, and a list without entries.
-[[nodiscard]] std::vector<JsonValue> read_list(LoadContext& context, const JsonValue& value, std::string_view entries);
+// Reports what is no list and, unless it may be, an empty one.
+enum class Empty { refused, allowed };
+[[nodiscard]] std::vector<JsonValue> read_list(LoadContext& context, const JsonValue& value, std::string_view entries,
+                                               Empty empty = Empty::refused);
 
 // The one of `known` that `word` most likely meant; empty when none is near.
 [[nodiscard]] std::string nearest(std::string_view word, const std::vector<std::string>& known);

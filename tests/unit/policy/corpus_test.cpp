@@ -1,5 +1,5 @@
-// Every file of tests/policy/bad against the messages beside it; every file of tests/policy/good and policy/examples
-// loads without a warning.
+// Every file of tests/policy/bad against the messages beside it; every file of tests/policy/good loads without a
+// warning.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
