@@ -98,8 +98,7 @@ void Keeper::drain() {
 }
 
 void Keeper::abandon() {
-    abandoned_ = true;
-    lifeline_.reset();
+    abandoned_ = true;  // and neither descriptor is waited for again: both have hung up for good
     begin_release();
 }
 
@@ -130,9 +129,10 @@ int Keeper::timeout_ms() const {
 
 void Keeper::wait_and_dispatch() {
     Waiting waiting;
-    waiting.add(control_.fd());
-    waiting.add(lifeline_.borrow());  // -1 once it has hung up: poll passes over it
-    waiting.add(stage_ == Stage::serving ? signals_.borrow() : BorrowedFd());
+    const BorrowedFd none;  // poll passes over it
+    waiting.add(abandoned_ ? none : control_.fd());
+    waiting.add(abandoned_ ? none : lifeline_.borrow());
+    waiting.add(stage_ == Stage::serving ? signals_.borrow() : none);
     if (stage_ == Stage::serving) {
         for (std::size_t index = 0; index < most_channels; ++index) {
             if (holders_.at(index).open()) {
@@ -146,8 +146,7 @@ void Keeper::wait_and_dispatch() {
     }
     if (waiting.ready(1)) {
         abandon();
-    }
-    if (waiting.ready(0)) {
+    } else if (waiting.ready(0)) {
         handle_control();
     }
     if (waiting.ready(2)) {

@@ -69,6 +69,12 @@ iommud_reply LeaseMemory::map(const iommud_request& request, BorrowedFd memory) 
     if (result.error != 0) {
         return refusal(request, result.error);
     }
+    if (table_.overlaps(result.iova, request.length)) {
+        // Only after an unmap that failed half-way: the kernel has less than we know of.
+        static_cast<void>(
+            context_.unmap({result.iova, static_cast<std::uint32_t>(request.length / page_size), result.place}));
+        return make_reply(request, IOMMUD_ERROR_KERNEL, EEXIST);
+    }
     table_.insert({result.iova, static_cast<std::uint32_t>(request.length / page_size), result.place});
     return make_reply(request, IOMMUD_ERROR_NONE, result.iova);
 }
@@ -85,7 +91,8 @@ iommud_reply LeaseMemory::unmap(const iommud_request& request) {
         return make_reply(request, IOMMUD_ERROR_NO_SUCH_MAP, 0);
     }
     const kernel::Map map = *found;
-    if (const int error = context_.unmap(map); error != 0) {
+    // ENOENT: an unmap of everything that failed half-way had already done this one.
+    if (const int error = context_.unmap(map); error != 0 && error != ENOENT) {
         return make_reply(request, IOMMUD_ERROR_KERNEL, static_cast<std::uint64_t>(error));
     }
     table_.erase(map.iova);

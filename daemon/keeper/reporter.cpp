@@ -25,7 +25,7 @@ void Reporter::report(Clock::time_point now) {
     last_ = now;
     due_.reset();
     if (!control_.report(report_)) {
-        due_ = now + interval;  // the queue is full: the monitor is away, and will want to know when it is back
+        due_ = now + retry;
     }
 }
 

@@ -12,6 +12,7 @@ namespace iommud::keeper {
 class Reporter {
   public:
     static constexpr std::chrono::milliseconds interval{50};
+    static constexpr std::chrono::milliseconds retry{1000};  // while the monitor is away and its queue full
 
     // `control` outlives this.
     explicit Reporter(const Control& control) : control_(control) {}
