@@ -17,7 +17,7 @@ constexpr auto handshake_limit = std::chrono::seconds(5);
 // Signals that a client has not read. Replies do not add up: nothing is read from a client that does not read.
 constexpr std::uint64_t most_queued = 1024;
 // A client that never stops sending gives the monitor's channel its turn after as many messages.
-constexpr int most_messages_per_turn = 64;
+constexpr int most_messages_per_turn = 16;
 
 BorrowedFd fd_of(sd_bus* bus) {
     const int fd = sd_bus_get_fd(bus);
@@ -42,7 +42,8 @@ void BusReactor::start() {
             }
         });
     }
-    turn();
+    // Not now: the monitor's frames that have come already are to be seen first.
+    boost::asio::post(io_, [this] { turn(); });
 }
 
 void BusReactor::flush() {

@@ -13,12 +13,25 @@ namespace {
 // leases takes 20 MiB.
 constexpr std::uint64_t most_data = 48 * MiB;
 
+// sd-bus forgets, and keeps open, descriptors that come with a message that does not count them: this many, and the
+// next one ends the connection. 64 requests with a delivery each fit in.
+constexpr std::uint64_t most_fds = 1024;
+
+// A limit that is lower already stays.
+void lower_limit(__rlimit_resource resource, rlim_t most) {
+    rlimit now{};
+    if (::getrlimit(resource, &now) != 0 || now.rlim_max > most) {
+        sandbox::set_limit(resource, most);
+    }
+}
+
 }  // namespace
 
 void confine(ConnectionKind kind) {
 #ifndef IOMMUD_SANITIZED  // whose run-time maps terabytes of shadow
-    sandbox::set_limit(RLIMIT_DATA, most_data);
+    lower_limit(RLIMIT_DATA, most_data);
 #endif
+    lower_limit(RLIMIT_NOFILE, most_fds);
     sandbox::forbid_dumps();
     if (kind == ConnectionKind::system_bus) {
         sandbox::enter_seccomp(sandbox::bus_worker_filter);

@@ -37,10 +37,10 @@ std::optional<std::string> delivery_fault(const ipc::Delivery& delivery, std::si
     }
     for (auto name = delivery.names.begin(); name != delivery.names.end(); ++name) {
         if (!known(*name, devices)) {
-            return fmt::format("unexpected name {}", quoted(*name));
+            return fmt::format("unexpected name {}", in_quotes(*name));
         }
         if (std::find(delivery.names.begin(), name, *name) != name) {
-            return fmt::format("name {} twice", quoted(*name));
+            return fmt::format("name {} twice", in_quotes(*name));
         }
     }
     return std::nullopt;

@@ -57,7 +57,7 @@ int find_device(sd_bus*, const char* path, const char*, void* userdata, void** f
         const auto known = result > 0 ? PciAddress::parse(text.get()) : std::nullopt;
         const DeviceView* const view = known ? session.replica.device(*known) : nullptr;
         if (view == nullptr) {
-            return set_error(error, Error{ErrorCode::no_such_device, "there is no device at " + quoted(path)});
+            return set_error(error, Error{ErrorCode::no_such_device, "there is no device at " + in_quotes(path)});
         }
         *found = const_cast<DeviceView*>(view);  // getters only read
         return 1;

@@ -97,7 +97,7 @@ int find_lease(sd_bus*, const char* path, const char*, void* userdata, void** fo
         const auto lease = lease_id_of(path);
         const LeaseView* const view = lease ? session.replica.lease(*lease) : nullptr;
         if (view == nullptr) {
-            return set_error(error, Error{ErrorCode::no_such_lease, "this connection has no lease " + quoted(path)});
+            return set_error(error, Error{ErrorCode::no_such_lease, "this connection has no lease " + in_quotes(path)});
         }
         *found = const_cast<LeaseView*>(view);  // getters only read
         return 1;

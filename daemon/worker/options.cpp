@@ -28,8 +28,8 @@ Result<Value> value_of(const Option& option, const char* expected) {
     if (const auto* value = std::get_if<Value>(&option.value)) {
         return *value;
     }
-    return invalid(fmt::format("option {} is of type {}, expected '{}'", quoted(option.key),
-                               quoted(signature_of(option)), expected));
+    return invalid(fmt::format("option {} is of type {}, expected '{}'", in_quotes(option.key),
+                               in_quotes(signature_of(option)), expected));
 }
 
 Result<Mode> parse_mode(const Option& option) {
@@ -42,7 +42,7 @@ Result<Mode> parse_mode(const Option& option) {
             return mode;
         }
     }
-    return invalid(fmt::format("option 'mode' is {}, expected 'managed', 'direct' or 'legacy'", quoted(*name)));
+    return invalid(fmt::format("option 'mode' is {}, expected 'managed', 'direct' or 'legacy'", in_quotes(*name)));
 }
 
 Result<std::uint64_t> parse_memory(const Option& option) {
@@ -68,12 +68,12 @@ Result<void> check_keys(std::span<const Option> options, std::initializer_list<s
     for (std::size_t i = 0; i < options.size(); ++i) {
         const std::string& key = options[i].key;
         if (std::find(known.begin(), known.end(), key) == known.end()) {
-            return invalid(fmt::format("unknown option {}; known: {}", quoted(key),
+            return invalid(fmt::format("unknown option {}; known: {}", in_quotes(key),
                                        known.size() == 0 ? "none" : fmt::format("{}", fmt::join(known, ", "))));
         }
         for (std::size_t before = 0; before < i; ++before) {
             if (options[before].key == key) {
-                return invalid(fmt::format("option {} is given twice", quoted(key)));
+                return invalid(fmt::format("option {} is given twice", in_quotes(key)));
             }
         }
     }
@@ -137,8 +137,8 @@ Result<std::optional<std::string>> parse_subject(std::span<const Option> options
     std::uint32_t uid = 0;
     const auto [end, error] = std::from_chars(user->data(), user->data() + user->size(), uid);
     if (user->empty() || (is_number(*user) && (error != std::errc{} || uid > most_uid))) {
-        return invalid(
-            fmt::format("option 'user' is {}, expected a user's name or a uid from 0 to {}", quoted(*user), most_uid));
+        return invalid(fmt::format("option 'user' is {}, expected a user's name or a uid from 0 to {}",
+                                   in_quotes(*user), most_uid));
     }
     return std::optional<std::string>(std::move(*user));
 }
@@ -159,10 +159,10 @@ Result<std::vector<PciAddress>> parse_addresses(std::span<const std::string> tex
     for (const std::string& text : texts) {
         const auto address = PciAddress::parse(text);
         if (!address) {
-            return invalid(fmt::format("{} is no PCI address; one looks like '0000:81:00.0'", quoted(text)));
+            return invalid(fmt::format("{} is no PCI address; one looks like '0000:81:00.0'", in_quotes(text)));
         }
         if (std::find(addresses.begin(), addresses.end(), *address) != addresses.end()) {
-            return invalid(fmt::format("device {} is asked for twice", quoted(text)));
+            return invalid(fmt::format("device {} is asked for twice", in_quotes(text)));
         }
         addresses.push_back(*address);
     }
@@ -176,14 +176,14 @@ std::string too_many_devices(std::size_t count) {
 Result<void> check_text(std::string_view what, std::string_view text, std::size_t most) {
     if (text.size() > most) {
         return invalid(
-            fmt::format("{} has {} bytes, at most {} are allowed: {}", what, text.size(), most, quoted(text)));
+            fmt::format("{} has {} bytes, at most {} are allowed: {}", what, text.size(), most, in_quotes(text)));
     }
     const auto control = [](char character) {
         const auto byte = static_cast<unsigned char>(character);
         return byte < 0x20 || byte == 0x7f;
     };
     if (std::any_of(text.begin(), text.end(), control)) {
-        return invalid(fmt::format("{} has control characters: {}", what, quoted(text)));
+        return invalid(fmt::format("{} has control characters: {}", what, in_quotes(text)));
     }
     return {};
 }

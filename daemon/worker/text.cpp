@@ -49,7 +49,7 @@ std::size_t character_length(std::string_view text) {
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
     constexpr std::size_t most = 64;
     std::string out = "'";
     for (const char character : text.substr(0, most)) {

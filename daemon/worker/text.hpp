@@ -7,7 +7,7 @@
 namespace iommud::worker {
 
 // 'text' in single quotes for an error message: at most 64 bytes of it, everything but printable ASCII as \xNN.
-[[nodiscard]] std::string quoted(std::string_view text);
+[[nodiscard]] std::string in_quotes(std::string_view text);
 
 // What D-Bus takes as a string: `text` with '?' for every byte that is not part of valid UTF-8, and for NUL. One bad
 // byte in a string would make the receiving client drop its connection.

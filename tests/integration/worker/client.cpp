@@ -125,19 +125,16 @@ Reply Client::signal(const std::string& member) {
 
 bool Client::pump(std::chrono::milliseconds most) {
     const auto deadline = Clock::now() + most;
-    for (;;) {
+    for (bool some = false;;) {
         int processed = 0;
         while ((processed = sd_bus_process(bus_.get(), nullptr)) > 0) {
+            some = true;
         }
         const auto left = std::chrono::duration_cast<std::chrono::microseconds>(deadline - Clock::now());
-        if (processed < 0 || left.count() <= 0) {
+        if (processed < 0 || some || left.count() <= 0) {
             return processed >= 0;
         }
-        if (sd_bus_wait(bus_.get(), static_cast<std::uint64_t>(left.count())) > 0) {
-            while ((processed = sd_bus_process(bus_.get(), nullptr)) > 0) {
-            }
-            return processed >= 0;
-        }
+        static_cast<void>(sd_bus_wait(bus_.get(), static_cast<std::uint64_t>(left.count())));
     }
 }
 
@@ -167,6 +164,13 @@ void write_strings(sd_bus_message* message, const std::vector<std::string>& text
 
 void write_no_options(sd_bus_message* message) {
     must(sd_bus_message_append(message, "a{sv}", 0), "append options");
+}
+
+void write_acquire(sd_bus_message* message) {
+    write_strings(message, {"0000:00:04.0"});
+    must(sd_bus_message_append(message, "a{sv}", 3, "mode", "s", "managed", "memory", "t", std::uint64_t{4096}, "label",
+                               "s", "test"),
+         "append options");
 }
 
 }  // namespace iommud::worker::test

@@ -40,7 +40,7 @@ class Client {
 
     // Waits for a signal of that name; its message.
     Reply signal(const std::string& member);
-    // Writes what is queued and reads what has come; false: the connection is gone.
+    // Writes what is queued and reads what comes, until something did or time is up; false: the connection is gone.
     bool pump(std::chrono::milliseconds most);
     [[nodiscard]] bool gone_in_time();
     [[nodiscard]] sd_bus* bus() const { return bus_.get(); }
@@ -54,8 +54,9 @@ class Client {
     std::vector<MessagePtr> signals_;
 };
 
-// The arguments of Acquire and Explain.
+// Arguments: of type as, of type a{sv}, and those of a good Acquire of the first device.
 void write_strings(sd_bus_message* message, const std::vector<std::string>& texts);
 void write_no_options(sd_bus_message* message);
+void write_acquire(sd_bus_message* message);
 
 }  // namespace iommud::worker::test

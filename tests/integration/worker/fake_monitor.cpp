@@ -60,6 +60,9 @@ void WorkerTest::spawn() {
     if (worker == 0) {
         ::dup2(theirs.get(), ipc::worker_monitor_fd);
         ::dup2(served.get(), ipc::worker_connection_fd);
+        // As the vault does it: nothing but 2, 3 and 4 is open.
+        ::close(STDIN_FILENO);
+        ::close(STDOUT_FILENO);
         ::syscall(SYS_close_range, 5U, ~0U, 0U);
         ::execl(IOMMUD_WORKER_PROGRAM, "iommud-worker", static_cast<char*>(nullptr));
         ::_exit(127);

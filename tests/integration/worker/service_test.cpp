@@ -1,4 +1,5 @@
 // What a client gets from a worker, with a monitor that plays along.
+#include <gmock/gmock.h>
 #include <sys/stat.h>
 
 #include "daemon/worker/names.hpp"
@@ -7,12 +8,10 @@
 namespace iommud::worker::test {
 namespace {
 
-void write_acquire(sd_bus_message* message) {
-    write_strings(message, {"0000:00:04.0"});
-    must(sd_bus_message_append(message, "a{sv}", 3, "mode", "s", "managed", "memory", "t", std::uint64_t{4096}, "label",
-                               "s", "test"),
-         "append options");
-}
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* lease_nine = "/org/iommud1/lease/9";
 
 TEST_F(WorkerTest, AnswersPropertiesFromWhatTheMonitorTold) {
     begin();
@@ -22,7 +21,30 @@ TEST_F(WorkerTest, AnswersPropertiesFromWhatTheMonitorTold) {
     EXPECT_EQ(client->property(manager_path, manager_interface, "PolicyGeneration"), "7");
     EXPECT_EQ(client->property(first_device_path, device_interface, "Address"), "0000:00:04.0");
     EXPECT_EQ(client->property(first_device_path, device_interface, "VendorId"), "4660");
+    EXPECT_EQ(client->property(first_device_path, device_interface, "IommuGroup"), "3");
+    EXPECT_EQ(client->property(first_device_path, device_interface, "State"), "available");
     EXPECT_EQ(client->property(first_device_path, device_interface, "Lease"), "/");
+    EXPECT_EQ(client->property(first_device_path, device_interface, "Tainted"), "false");
+}
+
+TEST_F(WorkerTest, ListsDevicesAndLeasesToTheObjectManager) {
+    begin();
+    tell(lease_view(9, LeaseState::active));
+
+    const Reply reply = client->call(manager_path, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
+
+    ASSERT_EQ(reply.error(), "");
+    std::vector<std::string> paths;
+    ASSERT_GT(sd_bus_message_enter_container(reply.message.get(), 'a', "{oa{sa{sv}}}"), 0);
+    while (sd_bus_message_enter_container(reply.message.get(), 'e', "oa{sa{sv}}") > 0) {
+        const char* path = nullptr;
+        ASSERT_GT(sd_bus_message_read_basic(reply.message.get(), 'o', &path), 0);
+        paths.emplace_back(path);
+        ASSERT_GE(sd_bus_message_skip(reply.message.get(), "a{sa{sv}}"), 0);
+        ASSERT_GE(sd_bus_message_exit_container(reply.message.get()), 0);
+    }
+    EXPECT_THAT(paths, testing::IsSupersetOf(
+                           {std::string(lease_nine), std::string(first_device_path), device_path(second_device)}));
 }
 
 TEST_F(WorkerTest, AcquireGivesTheKeepersDescriptorsUnderTheirNames) {
@@ -42,12 +64,200 @@ TEST_F(WorkerTest, AcquireGivesTheKeepersDescriptorsUnderTheirNames) {
     const char* names[2] = {};
     int fds[2] = {-1, -1};
     ASSERT_GT(sd_bus_message_read(reply.message.get(), "oa(sh)", &path, 2, &names[0], &fds[0], &names[1], &fds[1]), 0);
-    EXPECT_STREQ(path, "/org/iommud1/lease/9");
+    EXPECT_STREQ(path, lease_nine);
     EXPECT_STREQ(names[0], "lease");
     EXPECT_STREQ(names[1], "device:0000:00:04.0");
     struct stat status {};
     EXPECT_EQ(::fstat(fds[1], &status), 0);
-    EXPECT_EQ(client->property("/org/iommud1/lease/9", lease_interface, "State"), "active");
+    const char* keys[4] = {};
+    int simulated = 0;
+    std::uint32_t account = 0;
+    std::uint64_t memory = 0;
+    std::int32_t group = 0;
+    ASSERT_GT(sd_bus_message_read(reply.message.get(), "a{sv}", 4, &keys[0], "b", &simulated, &keys[1], "u", &account,
+                                  &keys[2], "t", &memory, &keys[3], "ai", 1, &group),
+              0);
+    EXPECT_STREQ(keys[0], "simulated");
+    EXPECT_EQ(simulated, 1);
+    EXPECT_EQ(account, 1000U);
+    EXPECT_EQ(memory, 4096U);
+    EXPECT_EQ(group, 3);
+}
+
+TEST_F(WorkerTest, ALeaseIsActiveForItsClientOnceItIsDelivered) {
+    begin();
+
+    const auto call = client->start(manager_path, manager_interface, "Acquire", write_acquire);
+    const auto request = next<ipc::AcquireRequest>();
+    tell(lease_view(9, LeaseState::granting));
+    deliver(request.cookie, 9, {"lease"});
+    ASSERT_EQ(client->reply(call).error(), "");
+
+    EXPECT_EQ(client->property(lease_nine, lease_interface, "State"), "active");
+}
+
+TEST_F(WorkerTest, AddGivesTheNewDevicesDescriptors) {
+    begin();
+    tell(lease_view(9, LeaseState::active));
+
+    const auto call = client->start(lease_nine, lease_interface, "Add", [](sd_bus_message* message) {
+        write_strings(message, {"0000:00:06.0"});
+        write_no_options(message);
+    });
+    const auto request = next<ipc::AddRequest>();
+    deliver(request.cookie, 9, {"device:0000:00:06.0"});
+    const Reply reply = client->reply(call);
+
+    EXPECT_EQ(request.lease, 9U);
+    EXPECT_EQ(request.devices, std::vector{second_device});
+    ASSERT_EQ(reply.error(), "");
+    const char* name = nullptr;
+    int fd = -1;
+    EXPECT_GT(sd_bus_message_read(reply.message.get(), "a(sh)", 1, &name, &fd), 0);
+    EXPECT_STREQ(name, "device:0000:00:06.0");
+}
+
+TEST_F(WorkerTest, ReleaseIsAnsweredWhenTheMonitorIsDone) {
+    begin();
+    tell(lease_view(9, LeaseState::active));
+
+    const auto call = client->start(lease_nine, lease_interface, "Release", write_no_options);
+    const auto request = next<ipc::ReleaseRequest>();
+    tell(ipc::LeaseGone{.lease = 9});
+    tell(ipc::RequestDone{.cookie = request.cookie});
+
+    EXPECT_EQ(request.lease, 9U);
+    EXPECT_EQ(client->reply(call).error(), "");
+    EXPECT_EQ(client->property(lease_nine, lease_interface, "State"), "org.iommud1.Error.NoSuchLease");
+}
+
+TEST_F(WorkerTest, ExplainGathersAnAnswerInSeveralFrames) {
+    begin();
+
+    const auto call = client->start(manager_path, manager_interface, "Explain", [](sd_bus_message* message) {
+        must(sd_bus_message_append(message, "a{sv}", 1, "user", "s", "bob"), "append");
+        write_strings(message, {"0000:00:04.0"});
+        must(sd_bus_message_append(message, "a{sv}", 1, "mode", "s", "direct"), "append");
+    });
+    const auto request = next<ipc::ExplainRequest>();
+    tell(ipc::ExplainEntries{
+        .cookie = request.cookie, .last = false, .allowed = false, .decision = "", .trace = {{{"rule", "one"}}}});
+    tell(ipc::ExplainEntries{
+        .cookie = request.cookie, .last = true, .allowed = true, .decision = "by two", .trace = {{{"rule", "two"}}}});
+    const Reply reply = client->reply(call);
+
+    EXPECT_EQ(request.user, "bob");
+    EXPECT_EQ(request.mode, Mode::direct);
+    ASSERT_EQ(reply.error(), "");
+    int allowed = 0;
+    const char* texts[5] = {};
+    ASSERT_GT(sd_bus_message_read(reply.message.get(), "bsaa{sv}", &allowed, &texts[0], 2, 1, &texts[1], "s", &texts[2],
+                                  1, &texts[3], "s", &texts[4]),
+              0);
+    EXPECT_EQ(allowed, 1);
+    EXPECT_STREQ(texts[0], "by two");
+    EXPECT_STREQ(texts[2], "one");
+    EXPECT_STREQ(texts[4], "two");
+}
+
+TEST_F(WorkerTest, GetAccountsGivesEachWithItsKeys) {
+    begin();
+
+    const auto call = client->start(manager_path, manager_interface, "GetAccounts", write_no_options);
+    const auto request = next<ipc::AccountsRequest>();
+    tell(ipc::AccountsEntries{
+        .cookie = request.cookie, .last = true, .accounts = {ipc::AccountEntry{.uid = 1000, .memory_limit = 4096}}});
+    const Reply reply = client->reply(call);
+
+    ASSERT_EQ(reply.error(), "");
+    const char* keys[2] = {};
+    std::uint32_t uid = 0;
+    std::uint64_t limit = 0;
+    ASSERT_GT(sd_bus_message_enter_container(reply.message.get(), 'a', "a{sv}"), 0);
+    ASSERT_GT(sd_bus_message_enter_container(reply.message.get(), 'a', "{sv}"), 0);
+    ASSERT_GT(sd_bus_message_read(reply.message.get(), "{sv}", &keys[0], "u", &uid), 0);
+    ASSERT_GT(sd_bus_message_read(reply.message.get(), "{sv}", &keys[1], "t", &limit), 0);
+    EXPECT_STREQ(keys[0], "Uid");
+    EXPECT_EQ(uid, 1000U);
+    EXPECT_STREQ(keys[1], "MemoryLimit");
+    EXPECT_EQ(limit, 4096U);
+}
+
+TEST_F(WorkerTest, AnAdministratorRevokesAndReloads) {
+    begin(ConnectionKind::admin);
+
+    const auto revoke = client->start(manager_path, manager_interface, "Revoke", [](sd_bus_message* message) {
+        must(sd_bus_message_append(message, "ots", lease_nine, std::uint64_t{5000}, "maintenance"), "append");
+        write_no_options(message);
+    });
+    const auto revoked = next<ipc::RevokeRequest>();
+    tell(ipc::RequestDone{.cookie = revoked.cookie});
+    const auto reload = client->start(manager_path, manager_interface, "Reload", write_no_options);
+    const auto reloaded = next<ipc::ReloadRequest>();
+    tell(ipc::RequestDone{.cookie = reloaded.cookie});
+
+    EXPECT_EQ(revoked.lease, 9U);
+    EXPECT_EQ(revoked.grace_usec, 5000U);
+    EXPECT_EQ(revoked.reason, "maintenance");
+    EXPECT_EQ(client->reply(revoke).error(), "");
+    EXPECT_EQ(client->reply(reload).error(), "");
+}
+
+TEST_F(WorkerTest, OtherClientsHaveNoAdministratorsMethods) {
+    begin();
+
+    EXPECT_EQ(client->call(manager_path, manager_interface, "Reload", write_no_options).error(),
+              "org.freedesktop.DBus.Error.UnknownMethod");
+    EXPECT_THAT(client->introspect(manager_path), Not(HasSubstr("Revoke")));
+}
+
+TEST_F(WorkerTest, ChangesBecomeSignals) {
+    begin();
+    ASSERT_EQ(client->property(manager_path, manager_interface, "Version"), "0.1.0");  // the handshake is over
+
+    tell(ipc::ManagerView{.version = "0.1.0",
+                          .kernel = KernelInterface::simulated,
+                          .features = {"managed"},
+                          .policy_generation = 8,
+                          .degraded = {}});
+    const Reply changed = client->signal("PropertiesChanged");
+    tell(lease_view(9, LeaseState::active));
+    const Reply added = client->signal("InterfacesAdded");
+    tell(ipc::LeaseGone{.lease = 9});
+    const Reply removed = client->signal("InterfacesRemoved");
+
+    ASSERT_NE(changed.message, nullptr);
+    const char* texts[2] = {};
+    std::uint64_t generation = 0;
+    ASSERT_GT(sd_bus_message_read(changed.message.get(), "sa{sv}", &texts[0], 1, &texts[1], "t", &generation), 0);
+    EXPECT_STREQ(sd_bus_message_get_path(changed.message.get()), manager_path);
+    EXPECT_STREQ(texts[0], manager_interface);
+    EXPECT_STREQ(texts[1], "PolicyGeneration");
+    EXPECT_EQ(generation, 8U);
+    const char* path = nullptr;
+    ASSERT_NE(added.message, nullptr);
+    ASSERT_GT(sd_bus_message_read(added.message.get(), "o", &path), 0);
+    EXPECT_STREQ(path, lease_nine);
+    ASSERT_NE(removed.message, nullptr);
+    ASSERT_GT(sd_bus_message_read(removed.message.get(), "o", &path), 0);
+    EXPECT_STREQ(path, lease_nine);
+}
+
+TEST_F(WorkerTest, TextThatIsNoUtf8DoesNotCostTheClientItsConnection) {
+    begin();
+    ipc::LeaseView view = lease_view(9, LeaseState::active);
+    view.record.label = "\xff\xfe";
+    tell(view);
+
+    EXPECT_EQ(client->property(lease_nine, lease_interface, "Label"), "??");
+}
+
+TEST_F(WorkerTest, TheMachinesIdIsNotTold) {
+    begin();
+
+    EXPECT_EQ(client->call(manager_path, "org.freedesktop.DBus.Peer", "GetMachineId").error(),
+              "org.freedesktop.DBus.Error.NotSupported");
+    EXPECT_EQ(client->call(manager_path, "org.freedesktop.DBus.Peer", "Ping").error(), "");
 }
 
 }  // namespace
