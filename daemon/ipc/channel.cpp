@@ -90,8 +90,10 @@ SendResult Channel::send_bytes(std::span<const std::byte> bytes, std::span<const
 
 ReceiveResult Channel::receive(Packet& packet, std::size_t most_fds) const {
     packet.fds.clear();
-    packet.bytes.resize(max_frame);
-    iovec vector{packet.bytes.data(), packet.bytes.size()};
+    packet.bytes.clear();
+    // Not into packet.bytes: it would be filled with 32 KiB of zeros for each frame, most of which have 100 bytes.
+    std::array<std::byte, max_frame> bytes;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+    iovec vector{bytes.data(), bytes.size()};
     ControlBuffer buffer;
     msghdr header{};
     header.msg_iov = &vector;
@@ -104,14 +106,13 @@ ReceiveResult Channel::receive(Packet& packet, std::size_t most_fds) const {
     } while (size < 0 && errno == EINTR);
     if (size < 0) {
         const int error = errno;
-        packet.bytes.clear();
         if (error == EAGAIN) {
             return ReceiveResult::empty;
         }
         return error == ECONNRESET ? ReceiveResult::closed : ReceiveResult::malformed;
     }
     packet.fds = take_descriptors(header);
-    packet.bytes.resize(static_cast<std::size_t>(size));
+    packet.bytes.assign(bytes.begin(), bytes.begin() + size);
     if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || packet.fds.size() > most_fds) {
         return ReceiveResult::malformed;
     }
