@@ -147,6 +147,8 @@ TEST_F(LifetimeTest, KeepsNoDescriptorOfAHundredLeases) {
     for (LeaseId lease = 1; lease <= 100; ++lease) {
         acquire(lease, {"lease", "device:0000:00:04.0", "iommu"});
     }
+    // What it sent last it closes before it answers again.
+    EXPECT_EQ(client->property(manager_path, manager_interface, "Version"), "0.1.0");
 
     EXPECT_EQ(worker_fds(), before);
 }
