@@ -24,13 +24,17 @@ MapRequest request_of(const UniqueFd& memory, std::uint64_t length) {
     return {memory.borrow(), 0, length, page_size, std::nullopt, {.read = true, .write = true}};
 }
 
+void* pointer(std::uint64_t address) {
+    return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): the arena deals in addresses
+}
+
 // Whether the kernel can read the address: a write from there to a pipe is EFAULT where it cannot.
 bool something_lies_at(std::uint64_t address) {
     std::array<int, 2> ends{};
     EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
     const UniqueFd read_end(ends[0]);
     const UniqueFd write_end(ends[1]);
-    return ::write(write_end.get(), reinterpret_cast<const void*>(address), 1) == 1;
+    return ::write(write_end.get(), pointer(address), 1) == 1;
 }
 
 class Arena : public testing::Test {
@@ -46,7 +50,7 @@ TEST_F(Arena, MemoryLiesWhereItWasPut) {
     ASSERT_EQ(arena_.put(request_of(memory, page_size), place), 0);
 
     EXPECT_NE(place, 0U);
-    EXPECT_EQ(*reinterpret_cast<const char*>(arena_.address_of(place)), 'x');
+    EXPECT_EQ(*static_cast<const char*>(pointer(arena_.address_of(place))), 'x');
 }
 
 TEST_F(Arena, NothingLiesThereAfterwards) {
@@ -80,7 +84,7 @@ TEST_F(Arena, NoOtherMappingOfTheProcessComesToLieThere) {
     ASSERT_EQ(arena_.put(request_of(memory, page_size), place), 0);
     arena_.retire(place, page_size);
 
-    void* const wish = reinterpret_cast<void*>(arena_.address_of(place));
+    void* const wish = pointer(arena_.address_of(place));
     void* const got = ::mmap(wish, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     EXPECT_NE(got, wish);
