@@ -15,7 +15,7 @@ constexpr std::size_t heap_reserve = 40 * KiB;   // for a control frame of 32 Ki
 constexpr std::size_t stack_reserve = 32 * KiB;  // ten times what was ever seen in use
 
 // The heap grows now, never again, and gives nothing back.
-void keep_heap_reserve() {
+[[maybe_unused]] void keep_heap_reserve() {
     // NOLINTBEGIN(concurrency-mt-unsafe): there is one thread
     ::mallopt(M_TOP_PAD, 0);
     ::mallopt(M_MMAP_THRESHOLD, INT_MAX);
@@ -28,7 +28,7 @@ void keep_heap_reserve() {
 }
 
 // Gives away what the kernel lays out below the part of the stack that we use: locking would fill all of its 132 KiB.
-void keep_stack_reserve() {
+[[maybe_unused]] void keep_stack_reserve() {
     constexpr std::uint64_t below = 256 * KiB;  // nothing else is that near: the kernel keeps a gap of 1 MiB
     const auto here = reinterpret_cast<std::uint64_t>(__builtin_frame_address(0)) & ~std::uint64_t{4095};
     ::munmap(reinterpret_cast<void*>(here - stack_reserve - below), below);  // NOLINT(performance-no-int-to-ptr)
