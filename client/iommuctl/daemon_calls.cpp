@@ -11,7 +11,6 @@ namespace iommud::ctl {
 namespace {
 
 using lib::Bus;
-using lib::Failure;
 using lib::manager_interface;
 using lib::manager_path;
 using lib::Message;
@@ -122,7 +121,7 @@ Outcome<json> lease_properties(const Bus& bus, std::uint64_t lease) {
 }
 
 Outcome<json> all_objects(const Bus& bus) {
-    const auto answer = ask(bus, bus.new_call(manager_path, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects"));
+    auto answer = ask(bus, bus.new_call(manager_path, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects"));
     if (!answer) {
         return answer;
     }

@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
     try {
         return iommud::ctl::run_main({argv + 1, argv + argc});
     } catch (const std::exception& error) {  // bad_alloc, and bugs
-        std::fprintf(stderr, "iommuctl: %s\n", error.what());
+        (void)std::fprintf(stderr, "iommuctl: %s\n", error.what());
         return 1;
     }
 }

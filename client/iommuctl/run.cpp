@@ -44,6 +44,7 @@ Outcome<std::vector<std::string>> expand_all(const std::vector<std::string>& pro
 // Returns only where it failed.
 tl::unexpected<lib::Failure> become(std::vector<std::string>& program) {
     std::vector<char*> arguments;
+    arguments.reserve(program.size() + 1);
     for (std::string& argument : program) {
         arguments.push_back(argument.data());
     }
@@ -78,7 +79,7 @@ Outcome<int> perform(const Run& verb, const Settings& settings) {
         fmt::print(stderr, "iommuctl: {}\n", loud("SIMULATED KERNEL: no device is behind these descriptors", style));
     }
     for (const auto& [name, value] : environment_of(*numbers)) {
-        if (::setenv(name.c_str(), value.c_str(), 1) < 0) {
+        if (::setenv(name.c_str(), value.c_str(), 1) < 0) {  // NOLINT(concurrency-mt-unsafe): one thread
             return lib::system_failed("set the program's environment", errno);
         }
     }

@@ -16,7 +16,7 @@ constexpr const char* simulated = "simulated";
 
 // "alice" for a uid that has a name, else the uid.
 std::string user_of(const json& object, const char* key) {
-    const std::string uid = number_of(object, key);
+    std::string uid = number_of(object, key);
     std::uint32_t number = 0;
     if (std::from_chars(uid.data(), uid.data() + uid.size(), number).ec != std::errc{}) {
         return uid;

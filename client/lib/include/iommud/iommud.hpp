@@ -172,6 +172,7 @@ class Connection {
 
     [[nodiscard]] Lease acquire(const std::vector<std::string>& devices, const AcquireOptions& options = {}) {
         std::vector<const char*> names;
+        names.reserve(devices.size());
         for (const std::string& device : devices) {
             names.push_back(device.c_str());
         }
