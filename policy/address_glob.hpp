@@ -21,6 +21,8 @@ class AddressGlob {
     [[nodiscard]] bool matches(const PciAddress& address, std::string_view text) const;
     // Whether every address that `other` matches is matched by this; false when in doubt.
     [[nodiscard]] bool covers(const AddressGlob& other) const;
+    // The one address that this matches, when it is no pattern.
+    [[nodiscard]] const std::optional<PciAddress>& exact() const { return exact_; }
     [[nodiscard]] const std::string& text() const { return text_; }
 
   private:

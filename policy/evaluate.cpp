@@ -8,7 +8,7 @@ namespace iommud::policy {
 Decision evaluate(const Policy& policy, const Subject& subject, const Request& request) {
     const Question question(policy, subject, request);
     Verdict verdict(question);
-    for (const std::uint32_t number : rules_about(policy, question.asker)) {
+    for (const std::uint32_t number : rules_about(policy, question.asker, {question.asked, question.members})) {
         const Rule& rule = policy.rules[number];
         verdict.add(rule, judge(question, rule));
     }

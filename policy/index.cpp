@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "policy/account.hpp"
 #include "policy/policy.hpp"
 
@@ -23,6 +25,17 @@ void add_subject(SubjectIndex& index, const SubjectPattern& pattern, std::uint32
     }
 }
 
+void add_everybody(SubjectIndex& index, const Rule& rule, std::uint32_t number) {
+    const auto plain = [](const DevicePattern& pattern) { return pattern.address && pattern.address->exact(); };
+    if (rule.devices.empty() || !std::all_of(rule.devices.begin(), rule.devices.end(), plain)) {
+        index.everybody.push_back(number);
+        return;
+    }
+    for (const DevicePattern& pattern : rule.devices) {
+        index.everybody_by_address[*pattern.address->exact()].push_back(number);
+    }
+}
+
 }  // namespace
 
 void build_index(Policy& policy) {
@@ -32,7 +45,7 @@ void build_index(Policy& policy) {
         const Rule& rule = policy.rules[i];
         SubjectIndex& index = rule.effect == Effect::allow ? policy.allows : policy.denies;
         if (rule.subjects.empty() && rule.effect == Effect::deny) {
-            index.everybody.push_back(i);
+            add_everybody(index, rule, i);
         }
         for (const SubjectPattern& pattern : rule.subjects) {
             add_subject(index, pattern, i);

@@ -12,7 +12,9 @@ bool contains(const std::vector<std::uint32_t>& numbers, std::uint32_t number) {
 }
 
 void sort_unique(std::vector<std::uint32_t>& numbers) {
-    std::sort(numbers.begin(), numbers.end());
+    if (!std::is_sorted(numbers.begin(), numbers.end())) {  // one list of an index is, and the costliest step to skip
+        std::sort(numbers.begin(), numbers.end());
+    }
     numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
 }
 
@@ -108,8 +110,14 @@ bool device_matches(const Rule& rule, const DeviceText& device) {
                        [&device, deny](const DevicePattern& pattern) { return matches(pattern, device, deny); });
 }
 
-std::vector<std::uint32_t> rules_about(const Policy& policy, const Asker& asker) {
+std::vector<std::uint32_t> rules_about(const Policy& policy, const Asker& asker,
+                                       std::initializer_list<std::span<const DeviceText>> devices) {
     std::vector<std::uint32_t> rules = policy.denies.everybody;
+    for (const auto& some : devices) {
+        for (const DeviceText& device : some) {
+            append_found(policy.denies.everybody_by_address, device.facts->address, rules);
+        }
+    }
     const Subject& subject = asker.subject;
     look_up(policy.denies, asker.denied_as_uids, asker.denied_as_groups, rules);
     look_up(policy.allows, {subject.uid}, subject.groups, rules);

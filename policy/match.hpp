@@ -1,6 +1,7 @@
 // Whether one rule's patterns match: the leaves of evaluate().
 #pragma once
 
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,7 +31,9 @@ struct DeviceText {
 // An attribute that could not be read matches for a deny and not for an allow.
 [[nodiscard]] bool device_matches(const Rule& rule, const DeviceText& device);
 
-// The rules of `policy` that may match `asker`, ascending, none twice: a superset of those that do.
-[[nodiscard]] std::vector<std::uint32_t> rules_about(const Policy& policy, const Asker& asker);
+// The rules of `policy` that may match `asker` and one of the devices, ascending, none twice: a superset of those that
+// do. `devices` are all that count for a deny.
+[[nodiscard]] std::vector<std::uint32_t> rules_about(const Policy& policy, const Asker& asker,
+                                                     std::initializer_list<std::span<const DeviceText>> devices);
 
 }  // namespace iommud::policy

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -100,6 +101,8 @@ struct SubjectIndex {
     std::vector<std::uint32_t> any_unit;  // all that stand in by_unit
     RangeIndex by_range;
     std::vector<std::uint32_t> everybody;
+    // Those of everybody that name devices by plain addresses only, such as lists of what is the host's own.
+    std::map<PciAddress, std::vector<std::uint32_t>> everybody_by_address;
 };
 
 // Which account a uid or group has, by number in Policy::accounts.

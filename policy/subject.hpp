@@ -29,6 +29,7 @@ struct DeviceFacts {
     std::optional<std::uint16_t> subsystem_device;
     std::optional<std::uint32_t> class_code;  // 24 bits
     std::optional<int> iommu_group;
+    bool operator==(const DeviceFacts&) const = default;
 };
 
 struct Request {

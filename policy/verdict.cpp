@@ -53,8 +53,13 @@ Question::Question(const Policy& the_policy, const Subject& subject, const Reque
       request(the_request),
       asker(the_policy, subject),
       asked(request.asked.begin(), request.asked.end()),
-      members(request.group_members.begin(), request.group_members.end()),
-      memory(request.memory ? std::optional(page_align_up(*request.memory)) : std::nullopt) {}
+      memory(request.memory ? std::optional(page_align_up(*request.memory)) : std::nullopt) {
+    for (const DeviceFacts& member : request.group_members) {
+        if (std::find(request.asked.begin(), request.asked.end(), member) == request.asked.end()) {
+            members.emplace_back(member);
+        }
+    }
+}
 
 std::string Question::who() const {
     return subject_text(policy, asker.subject);
@@ -101,7 +106,8 @@ void Verdict::add(const Rule& rule, const RuleVerdict& verdict) {
     }
     any_allow_ = true;
     if (verdict.stops_at == Reach::devices) {
-        for (std::size_t i = 0; i < coverable_.size(); ++i) {
+        // Of one device judge() has just said that it is not.
+        for (std::size_t i = 0; coverable_.size() > 1 && i < coverable_.size(); ++i) {
             coverable_[i] = coverable_[i] || device_matches(rule, question_.asked[i]);
         }
         return;

@@ -13,7 +13,7 @@ struct Question {
     const Request& request;
     Asker asker;
     std::vector<DeviceText> asked;
-    std::vector<DeviceText> members;      // of the devices' IOMMU groups
+    std::vector<DeviceText> members;      // of the devices' IOMMU groups, besides those asked for
     std::optional<std::uint64_t> memory;  // asked for, in whole pages as the kernel charges
     [[nodiscard]] std::string who() const;
     [[nodiscard]] std::string devices() const;  // "0000:00:04.0 and 0000:00:06.0"

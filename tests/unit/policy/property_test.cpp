@@ -42,7 +42,9 @@ const std::vector<std::string> devices{R"({"address": "*"})",
                                        R"({"vendor": "8086"})",
                                        R"({"class": "0108"})",
                                        R"({"iommu_group": 4})",
-                                       R"({"vendor": "1b36", "device": "0010"})"};
+                                       R"({"vendor": "1b36", "device": "0010"})",
+                                       R"({"address": "0000:81:00.0"})",
+                                       R"({"address": "0000:00:1f.2", "class": "01"})"};
 const std::vector<std::string> modes{"", R"(, "modes": ["managed"])", R"(, "modes": ["direct", "legacy"])",
                                      R"(, "modes": ["managed", "direct"])"};
 const std::vector<std::string> grants{"", R"(, "memory": "12MiB")", R"(, "memory": "100MiB", "maps": 100)",
