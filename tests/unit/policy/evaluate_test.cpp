@@ -102,6 +102,8 @@ TEST(Evaluate, TheDaemonsOwnUidsGetNothingWhateverTheRulesSay) {
 
     EXPECT_TRUE(evaluate(policy, user(first_daemon_uid - 1), ask({nic()})).allowed);
     EXPECT_FALSE(evaluate(policy, user(first_daemon_uid), ask({nic()})).allowed);
+    EXPECT_EQ(evaluate(policy, user(first_daemon_uid), ask({nic()})).message,
+              "uid 1879048192 is no user's: it gets nothing");
     EXPECT_FALSE(evaluate(policy, user(0xffffffff), ask({nic()})).allowed);
     EXPECT_FALSE(account_of(policy, user(first_daemon_uid)));
 }

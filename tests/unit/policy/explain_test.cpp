@@ -1,3 +1,4 @@
+#include "policy/show.hpp"
 #include "tests/unit/policy/support.hpp"
 
 namespace iommud::policy {
@@ -100,6 +101,37 @@ TEST(Explain, AnEntryIsAMapOfSixTexts) {
 
 TEST(Evaluate, CarriesNoTrace) {
     EXPECT_TRUE(evaluate(good(text), user(alice), ask({nic()})).trace.empty());
+}
+
+TEST(Show, IsThePolicyMergedWithPercentagesResolved) {
+    const std::vector<SourceFile> files{{"b.json", R"({"version": 1, "host": {"memory": "50%"}, "accounts": [
+ {"match": {"user": "alice"}, "memory": "25%", "leases": 16},
+ {"match": {"uids": "100000-165535"}, "charge": "alice"}]})"},
+                                        {"a.json", R"({"version": 1, "rules": [
+ {"id": "z", "effect": "allow", "subjects": [{"user": "alice"}, {"unit": "a.service", "uids": "5"}],
+  "devices": [{"class": "02"}], "memory": "12MiB", "maps": 7, "allow_no_reset": true,
+  "vf_token": "00000000-0000-0000-0000-000000000001"},
+ {"id": "d", "effect": "deny", "modes": ["direct", "legacy"]}]})"}};
+    const auto policy = load(files, machine(), host_total);
+    ASSERT_TRUE(policy);
+
+    EXPECT_THAT(
+        show(*policy),
+        testing::ElementsAre(
+            ShownEntry{"host", "", "32 GiB for all accounts together", "b.json:1"},
+            ShownEntry{"account", "uids 100000-165535", "charged to alice (uid 1000): 16 GiB, 16 leases, 64 devices",
+                       "b.json:3"},
+            ShownEntry{"account", "user alice", "16 GiB, 16 leases, 64 devices", "b.json:2"},
+            ShownEntry{"deny", "d", "everybody: every device; modes direct, legacy", "a.json:5"},
+            ShownEntry{"allow", "z",
+                       "(user alice) or (uids 5, unit a.service): class 02; modes managed; at most 12 MiB; at most 7 "
+                       "maps; also without reset; with a VF token",
+                       "a.json:2"}));
+}
+
+TEST(Show, OfAnEmptyPolicyIsTheHostsDefault) {
+    EXPECT_THAT(show(deny_everything(machine(), host_total)),
+                testing::ElementsAre(ShownEntry{"host", "", "48 GiB for all accounts together", ""}));
 }
 
 }  // namespace
