@@ -26,7 +26,7 @@ namespace {
 
 constexpr rlim_t child_descriptors = 1024;
 // A keeper locks its own memory before it goes down to the account's limit.
-constexpr rlim_t keeper_own_memory = 256 * MiB;
+constexpr rlim_t keeper_own_memory = 64 * MiB;
 
 // Why a child cannot become what it should; caught at its top, never in the vault.
 struct Refusal {
@@ -75,7 +75,7 @@ void close_all_but(std::initializer_list<BorrowedFd> kept) {
 
 void limit(__rlimit_resource resource, rlim_t value) {
     const rlimit both{value, value};
-    want(::setrlimit(resource, &both) == 0, "setrlimit");
+    want(::setrlimit(resource, &both) == 0, "set a resource limit (beyond the old one only with CAP_SYS_RESOURCE)");
 }
 
 void settle_in(const Place& place, rlim_t locked_memory) {
