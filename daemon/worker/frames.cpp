@@ -10,12 +10,12 @@ namespace iommud::worker {
 namespace {
 
 struct Rule {
-    ipc::MessageType type;
+    std::optional<Frame> (*decode)(std::span<const std::byte> bytes);
     std::size_t fds;
+    ipc::MessageType type;
     bool starting;
     bool filling;
     bool serving;
-    std::optional<Frame> (*decode)(std::span<const std::byte> bytes);
 };
 
 template <class Message>
@@ -26,7 +26,7 @@ std::optional<Frame> decode_as(std::span<const std::byte> bytes) {
 
 template <class Message>
 constexpr Rule rule(std::size_t fds, bool starting, bool filling, bool serving) {
-    return {Message::type, fds, starting, filling, serving, decode_as<Message>};
+    return {decode_as<Message>, fds, Message::type, starting, filling, serving};
 }
 
 // clang-format off

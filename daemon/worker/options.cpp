@@ -46,7 +46,7 @@ Result<Mode> parse_mode(const Option& option) {
 }
 
 Result<std::uint64_t> parse_memory(const Option& option) {
-    const auto bytes = value_of<std::uint64_t>(option, "t");
+    auto bytes = value_of<std::uint64_t>(option, "t");
     if (bytes && *bytes > most_memory) {
         return invalid(fmt::format("option 'memory' asks for {} bytes, at most {} are possible", *bytes, most_memory));
     }
@@ -109,6 +109,13 @@ bool is_number(std::string_view text) {
     return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
+constexpr std::uint32_t most_uid = std::numeric_limits<std::int32_t>::max();
+
+bool is_uid(std::string_view digits) {
+    std::uint32_t uid = 0;
+    return std::from_chars(digits.data(), digits.data() + digits.size(), uid).ec == std::errc{} && uid <= most_uid;
+}
+
 }  // namespace
 
 Result<AcquireOptions> parse_acquire_options(std::span<const Option> options) {
@@ -133,10 +140,7 @@ Result<std::optional<std::string>> parse_subject(std::span<const Option> options
     if (const auto checked = check_text("option 'user'", *user, most_label); !checked) {
         return tl::unexpected(checked.error());
     }
-    constexpr std::uint32_t most_uid = std::numeric_limits<std::int32_t>::max();  // beyond it the kernel hands out none
-    std::uint32_t uid = 0;
-    const auto [end, error] = std::from_chars(user->data(), user->data() + user->size(), uid);
-    if (user->empty() || (is_number(*user) && (error != std::errc{} || uid > most_uid))) {
+    if (user->empty() || (is_number(*user) && !is_uid(*user))) {
         return invalid(fmt::format("option 'user' is {}, expected a user's name or a uid from 0 to {}",
                                    in_quotes(*user), most_uid));
     }

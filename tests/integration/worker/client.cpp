@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "daemon/worker/names.hpp"
+
 namespace iommud::worker::test {
 namespace {
 
@@ -62,10 +64,20 @@ Client::Client(UniqueFd connection) {
     must(sd_bus_add_match(raw, nullptr, "type='signal'", keep_signal, this), "listen");
 }
 
+Client::Client(const std::string& address) : destination_(bus_name) {
+    sd_bus* raw = nullptr;
+    must(sd_bus_new(&raw), "make a client");
+    bus_.reset(raw);
+    must(sd_bus_set_address(raw, address.c_str()), "set the address");
+    must(sd_bus_set_bus_client(raw, 1), "be a bus client");
+    must(sd_bus_start(raw), "start");
+    must(sd_bus_add_match(raw, nullptr, "type='signal',sender='org.iommud1'", keep_signal, this), "listen");
+}
+
 std::size_t Client::start(const char* path, const char* interface, const char* member,
                           const std::function<void(sd_bus_message*)>& write) {
     sd_bus_message* raw = nullptr;
-    must(sd_bus_message_new_method_call(bus_.get(), &raw, nullptr, path, interface, member), "make a call");
+    must(sd_bus_message_new_method_call(bus_.get(), &raw, destination_, path, interface, member), "make a call");
     const MessagePtr message(raw);
     if (write) {
         write(raw);

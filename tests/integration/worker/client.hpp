@@ -26,6 +26,8 @@ class Client {
   public:
     // Any kind of client: `connection` is one end of a connected stream socket.
     explicit Client(UniqueFd connection);
+    // A client of the service org.iommud1 on the bus at `address`.
+    explicit Client(const std::string& address);
 
     // A call that is sent when `write` has put its arguments there; the number is for reply().
     std::size_t start(const char* path, const char* interface, const char* member,
@@ -50,6 +52,7 @@ class Client {
     static int keep_signal(sd_bus_message* message, void* userdata, sd_bus_error*);
 
     BusPtr bus_;
+    const char* destination_ = nullptr;
     std::vector<std::unique_ptr<MessagePtr>> replies_;
     std::vector<MessagePtr> signals_;
 };

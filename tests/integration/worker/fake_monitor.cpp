@@ -45,27 +45,42 @@ WorkerTest::~WorkerTest() {
     }
 }
 
+void WorkerTest::execute(BorrowedFd monitor_end, BorrowedFd served) {
+    // Out of the way of 3 and 4 first, which they become.
+    const int theirs = ::fcntl(monitor_end.get(), F_DUPFD, 100);
+    const int client_end = served.valid() ? ::fcntl(served.get(), F_DUPFD, 100) : -1;
+    ::dup2(theirs, ipc::worker_monitor_fd);
+    ::dup2(client_end, ipc::worker_connection_fd);
+    // As the vault does it: nothing but 2, 3 and 4 is open.
+    ::close(STDIN_FILENO);
+    ::close(STDOUT_FILENO);
+    ::syscall(SYS_close_range, served.valid() ? 5U : 4U, ~0U, 0U);
+    ::execl(IOMMUD_WORKER_PROGRAM, "iommud-worker", static_cast<char*>(nullptr));
+    ::_exit(127);
+}
+
 void WorkerTest::spawn() {
     auto channels = ipc::Channel::pair().value();
     std::array<int, 2> ends{};
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
     monitor = std::move(channels.first);
     connection = UniqueFd(ends[0]);
-    // Out of the way of 3 and 4, which they become in the child.
-    const UniqueFd theirs(::fcntl(channels.second.fd().get(), F_DUPFD_CLOEXEC, 100));
-    const UniqueFd served(::fcntl(ends[1], F_DUPFD_CLOEXEC, 100));
-    ::close(ends[1]);
+    const UniqueFd served(ends[1]);
     worker = ::fork();
     ASSERT_GE(worker, 0);
     if (worker == 0) {
-        ::dup2(theirs.get(), ipc::worker_monitor_fd);
-        ::dup2(served.get(), ipc::worker_connection_fd);
-        // As the vault does it: nothing but 2, 3 and 4 is open.
-        ::close(STDIN_FILENO);
-        ::close(STDOUT_FILENO);
-        ::syscall(SYS_close_range, 5U, ~0U, 0U);
-        ::execl(IOMMUD_WORKER_PROGRAM, "iommud-worker", static_cast<char*>(nullptr));
-        ::_exit(127);
+        execute(channels.second.fd(), served.borrow());
+    }
+}
+
+void WorkerTest::spawn_on_bus(const std::string& address) {
+    auto channels = ipc::Channel::pair().value();
+    monitor = std::move(channels.first);
+    worker = ::fork();
+    ASSERT_GE(worker, 0);
+    if (worker == 0) {
+        ::setenv("DBUS_SYSTEM_BUS_ADDRESS", address.c_str(), 1);
+        execute(channels.second.fd(), BorrowedFd());
     }
 }
 

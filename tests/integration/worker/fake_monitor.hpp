@@ -23,6 +23,8 @@ class WorkerTest : public testing::Test {
 
     // Starts the program; nothing has been sent to it yet. The client's end of its connection is `connection`.
     void spawn();
+    // The same for the system bus, at `address`: there is no connection.
+    void spawn_on_bus(const std::string& address);
     // spawn(), the frames a monitor begins with, and a D-Bus client on the connection.
     void begin(ConnectionKind kind = ConnectionKind::client);
     void introduce(ConnectionKind kind);
@@ -56,6 +58,8 @@ class WorkerTest : public testing::Test {
     pid_t worker = -1;
 
   private:
+    [[noreturn]] static void execute(BorrowedFd monitor_end, BorrowedFd served);
+
     std::optional<std::string> ended_;
 };
 
