@@ -105,9 +105,8 @@ std::string status_text(const json& status, const Style& style) {
     if (flag_of(status, "Simulated")) {
         text += loud("SIMULATED KERNEL: there is no device behind any lease, no DMA, and no protection", style) + '\n';
     }
-    const std::string degraded = list_of(status, "Degraded");
-    if (!degraded.empty()) {
-        text += loud("DEGRADED: " + printable(degraded), style) + '\n';
+    for (const json& reason : status.value("Degraded", json::array())) {
+        text += loud("DEGRADED", style) + ": " + printable(reason.is_string() ? reason.get<std::string>() : "") + '\n';
     }
     return text + details({{"Daemon", "iommud " + text_of(status, "Version")},
                            {"Address", text_of(status, "Address")},

@@ -30,6 +30,12 @@ const char* memory_fault(std::uint64_t fault) {
     }
 }
 
+// A page more than 12 MiB is not to be read as 12.0 MiB.
+std::string exactly(std::uint64_t bytes) {
+    std::string text = format_bytes(bytes);
+    return text.find('.') == std::string::npos ? text : fmt::format("{} bytes", bytes);
+}
+
 const char* name_of_op(std::uint32_t op) {
     switch (op) {
         case IOMMUD_MAP:
@@ -51,15 +57,15 @@ std::string explain(const iommud_request& request, const iommud_reply& reply) {
     const char* op = name_of_op(request.op);
     switch (reply.error) {
         case IOMMUD_ERROR_MEMORY_LIMIT:
-            return fmt::format("map {}: over the lease's memory, of which {} are free", format_bytes(request.length),
-                               format_bytes(reply.value));
+            return fmt::format("map {}: over the lease's memory, of which {} are free", exactly(request.length),
+                               exactly(reply.value));
         case IOMMUD_ERROR_INVALID_ARGUMENT:
             return fmt::format(
                 "{} {:#x} bytes at iova {:#x}, offset {:#x}: not a range that can be used, not whole "
                 "pages, or in use",
                 op, request.length, request.iova, request.offset);
         case IOMMUD_ERROR_INVALID_MEMORY:
-            return fmt::format("map {}: {}", format_bytes(request.length), memory_fault(reply.value));
+            return fmt::format("map {}: {}", exactly(request.length), memory_fault(reply.value));
         case IOMMUD_ERROR_LEASE_REVOKED:
             return fmt::format("{}: the lease was revoked", op);
         case IOMMUD_ERROR_MAP_LIMIT:

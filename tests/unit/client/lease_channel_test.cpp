@@ -56,6 +56,14 @@ TEST_F(LeaseChannelTest, AMapBeyondTheReservationSaysWhatIsFree) {
     EXPECT_EQ(iova.error().message, "map 16 MiB: over the lease's memory, of which 12 MiB are free");
 }
 
+TEST_F(LeaseChannelTest, AMapThatIsOnePageTooLongIsSaidToTheByte) {
+    keeper_.say_reply(1, 12 << 20, IOMMUD_ERROR_MEMORY_LIMIT);
+
+    const auto iova = channel_.map(memory_.borrow(), 0, (12 << 20) + 4096, IOMMUD_MAP_READ, 0);
+
+    EXPECT_EQ(iova.error().message, "map 12587008 bytes: over the lease's memory, of which 12 MiB are free");
+}
+
 TEST_F(LeaseChannelTest, AnErrorBeyondTheProtocolsIsNeverTakenForSuccess) {
     keeper_.say_reply(1, 0, 0x80000000);
 
