@@ -25,8 +25,9 @@ expect 1 "a device in use is busy" as alice iommuctl run --device $edu_a --memor
 says "$edu_a is held by lease" "and she is told that it is her own lease"
 expect 0 "the lease is listed for her" as alice iommuctl leases
 says "$edu_a" "with its device"
+first_pid=$FIRST_PID
 exec {first_in}>&-
-wait "$FIRST_PID" 2>/dev/null
+eventually 20 "the first process ends" bash -c "! kill -0 $first_pid"
 eventually 10 "the device is free once its holder has ended" device_is $edu_a available
 
 expect 3 "bob has no rule" as bob iommuctl run --device $edu_a -- true

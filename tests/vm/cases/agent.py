@@ -67,6 +67,8 @@ for line in sys.stdin:
             break
         else:
             answer = "what?"
+    except ConnectionError:
+        answer = "the lease has ended"
     except OSError as error:
         answer = f"{type(error).__name__}: {error}"
     print(answer, flush=True)

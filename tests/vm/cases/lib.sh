@@ -59,7 +59,7 @@ policy() {
 }
 
 device_state() { iommuctl devices --json | python3 -c 'import json, sys
-for d in json.load(sys.stdin): print(d["state"]) if d["address"] == sys.argv[1] else None' "$1"; }
+for d in json.load(sys.stdin): print(d["State"]) if d["Address"] == sys.argv[1] else None' "$1"; }
 device_is() { [ "$(device_state "$1")" = "$2" ]; }
 lease_count() { iommuctl leases --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)))'; }
 no_leases() { [ "$(lease_count)" = 0 ]; }
@@ -101,14 +101,16 @@ asked() {
     read -r -t 30 answer <&"$agent_out" && [ "$answer" = "$2" ]
 }
 
+# It is told to quit: a co-process started later holds its input open too, so that closing that would not end it.
 stop_agent() {
+    echo quit >&"$agent_in" 2>/dev/null
     exec {agent_in}>&-
-    wait "$agent_pid" 2>/dev/null
+    eventually 20 "the agent ends" bash -c "! kill -0 $agent_pid"
 }
 
 # reserved UID: bytes that the ledger has reserved for an account.
 reserved() { iommuctl accounts --json | python3 -c 'import json, sys
-print(sum(a["memory_reserved"] for a in json.load(sys.stdin) if a["uid"] == int(sys.argv[1])))' "$1"; }
+print(sum(a["MemoryReserved"] for a in json.load(sys.stdin) if a["Uid"] == int(sys.argv[1])))' "$1"; }
 reserved_is() { [ "$(reserved "$1")" = "$2" ]; }
 
 finish() {
