@@ -8,11 +8,11 @@ namespace {
 
 // Indexed by ErrorCode.
 constexpr std::array<const char*, error_code_count> names{
-    "org.iommud1.Error.Internal",        "org.iommud1.Error.AccessDenied",      "org.iommud1.Error.NoSuchDevice",
-    "org.iommud1.Error.DeviceBusy",      "org.iommud1.Error.GroupNotViable",    "org.iommud1.Error.MemoryLimit",
-    "org.iommud1.Error.LeaseLimit",      "org.iommud1.Error.DeviceLimit",       "org.iommud1.Error.UnsupportedMode",
+    "org.iommud1.Error.Internal",          "org.iommud1.Error.AccessDenied",    "org.iommud1.Error.NoSuchDevice",
+    "org.iommud1.Error.DeviceBusy",        "org.iommud1.Error.GroupNotViable",  "org.iommud1.Error.MemoryLimit",
+    "org.iommud1.Error.LeaseLimit",        "org.iommud1.Error.DeviceLimit",     "org.iommud1.Error.UnsupportedMode",
     "org.iommud1.Error.KernelUnsupported", "org.iommud1.Error.InvalidArgument", "org.iommud1.Error.InvalidMemory",
-    "org.iommud1.Error.NoSuchLease",     "org.iommud1.Error.LeaseRevoked",      "org.iommud1.Error.PolicyInvalid",
+    "org.iommud1.Error.NoSuchLease",       "org.iommud1.Error.LeaseRevoked",    "org.iommud1.Error.PolicyInvalid",
     "org.iommud1.Error.Draining",
 };
 
@@ -32,7 +32,9 @@ ErrorCode error_code_from_dbus_name(std::string_view name) {
     return ErrorCode::internal;
 }
 
-bool valid_error_code(std::uint32_t number) { return number < error_code_count; }
+bool valid_error_code(std::uint32_t number) {
+    return number < error_code_count;
+}
 
 // By hand, not by fmt: a keeper, which is counted in kilobytes, links this.
 std::string errno_message(std::string_view what, int error_number) {

@@ -67,7 +67,9 @@ void open(const char* identifier) {
     }
 }
 
-void set_most_verbose(Priority priority) { state().most_verbose = priority; }
+void set_most_verbose(Priority priority) {
+    state().most_verbose = priority;
+}
 
 void write(Priority priority, std::string_view message, std::initializer_list<Field> fields) {
     if (priority > state().most_verbose) {
@@ -89,6 +91,8 @@ void write(Priority priority, std::string_view message, std::initializer_list<Fi
     }
 }
 
-std::uint64_t dropped() { return state().dropped; }
+std::uint64_t dropped() {
+    return state().dropped;
+}
 
 }  // namespace iommud::log

@@ -5,7 +5,9 @@
 namespace iommud {
 namespace {
 
-bool lower_hex(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
+bool lower_hex(std::string_view text) {
+    return text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
 
 template <class T>
 bool read_hex(std::string_view text, T& value) {

@@ -10,7 +10,7 @@
 namespace iommud {
 
 struct PciAddress {
-    std::uint32_t domain = 0;    // 16 bits everywhere but behind VMD bridges, where it has up to 32
+    std::uint32_t domain = 0;  // 16 bits everywhere but behind VMD bridges, where it has up to 32
     std::uint8_t bus = 0;
     std::uint8_t slot = 0;      // 0..31
     std::uint8_t function = 0;  // 0..7

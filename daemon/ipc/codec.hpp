@@ -49,7 +49,10 @@ class Encoder {
             for (const auto& [key, mapped] : value) {
                 (*this)(key), (*this)(mapped);
             }
-        } else if constexpr (requires { typename T::value_type; value.has_value(); }) {
+        } else if constexpr (requires {
+                                 typename T::value_type;
+                                 value.has_value();
+                             }) {
             (*this)(value.has_value());
             if (value) {
                 (*this)(*value);
@@ -110,7 +113,10 @@ class Decoder {
                 (*this)(key), (*this)(mapped);
                 ok_ = ok_ && value.emplace(std::move(key), std::move(mapped)).second;
             }
-        } else if constexpr (requires { typename T::value_type; value.has_value(); }) {
+        } else if constexpr (requires {
+                                 typename T::value_type;
+                                 value.has_value();
+                             }) {
             bool present = false;
             (*this)(present);
             if (ok_ && present) {
@@ -129,7 +135,8 @@ class Decoder {
     std::size_t count(std::size_t most) {
         std::uint32_t number = 0;
         (*this)(number);
-        // Every counted thing takes at least a byte: a count beyond what is left is refused before anything is allocated.
+        // Every counted thing takes at least a byte: a count beyond what is left is refused before anything is
+        // allocated.
         ok_ = ok_ && number <= most && number <= in_.size();
         return ok_ ? number : 0;
     }

@@ -6,13 +6,15 @@
 
 namespace iommud::ipc {
 
-inline constexpr int keeper_control_fd = 3;   // SEQPACKET
-inline constexpr int keeper_lifeline_fd = 4;  // a pipe's read end: hangs up when the vault dies
+inline constexpr int keeper_control_fd = 3;     // SEQPACKET
+inline constexpr int keeper_lifeline_fd = 4;    // a pipe's read end: hangs up when the vault dies
 inline constexpr int worker_monitor_fd = 3;     // SEQPACKET
 inline constexpr int worker_connection_fd = 4;  // the client's; absent for the system bus
 
 enum class KeeperRole : std::uint8_t { keeper = 0, successor = 1 };
-[[nodiscard]] constexpr bool valid_enum(KeeperRole role) { return role <= KeeperRole::successor; }
+[[nodiscard]] constexpr bool valid_enum(KeeperRole role) {
+    return role <= KeeperRole::successor;
+}
 
 // Descriptors. keeper: the context, the delivery end, then a device for each of `devices` (type1: the container, the
 // delivery end, then a group for each of `groups`). successor: the inert copy of the context only. simulated: the
@@ -28,9 +30,7 @@ struct KeeperStart {
     std::uint32_t maps = 0;
     std::vector<PciAddress> devices;
     std::vector<PciAddress> no_reset_allowed;
-    auto fields() {
-        return std::tie(role, kernel, lease, mode, reserve, memlock, maps, devices, no_reset_allowed);
-    }
+    auto fields() { return std::tie(role, kernel, lease, mode, reserve, memlock, maps, devices, no_reset_allowed); }
 };
 
 // Descriptors: the delivery end, then a device for each of `devices`.
@@ -72,8 +72,8 @@ struct KeeperFailed {
     auto fields() { return std::tie(code, message); }
 };
 
-// Keeper -> worker, once, through the delivery pair: descriptors in the order of `names`: "lease", then "device:ADDRESS"
-// for each device asked.
+// Keeper -> worker, once, through the delivery pair: descriptors in the order of `names`: "lease", then
+// "device:ADDRESS" for each device asked.
 struct Delivery {
     static constexpr MessageType type = MessageType::delivery;
     LeaseId lease = 0;

@@ -15,14 +15,20 @@ namespace iommud {
 
 using LeaseId = std::uint64_t;  // counts up from 1; never used again while the vault lives
 
-[[nodiscard]] constexpr bool valid_enum(ErrorCode code) { return static_cast<std::uint32_t>(code) < error_code_count; }
+[[nodiscard]] constexpr bool valid_enum(ErrorCode code) {
+    return static_cast<std::uint32_t>(code) < error_code_count;
+}
 
 // DESIGN §3. The names on D-Bus and in policy are the enumerators'.
 enum class Mode : std::uint8_t { managed = 0, direct = 1, legacy = 2 };
-[[nodiscard]] constexpr bool valid_enum(Mode mode) { return mode <= Mode::legacy; }
+[[nodiscard]] constexpr bool valid_enum(Mode mode) {
+    return mode <= Mode::legacy;
+}
 
 enum class KernelInterface : std::uint8_t { iommufd = 0, type1 = 1, simulated = 2 };
-[[nodiscard]] constexpr bool valid_enum(KernelInterface kernel) { return kernel <= KernelInterface::simulated; }
+[[nodiscard]] constexpr bool valid_enum(KernelInterface kernel) {
+    return kernel <= KernelInterface::simulated;
+}
 [[nodiscard]] constexpr const char* name_of(KernelInterface kernel) {
     switch (kernel) {
         case KernelInterface::iommufd:
@@ -52,7 +58,9 @@ enum class ConnectionKind : std::uint8_t {
     admin = 1,       // /run/iommud/admin/bus, peer uid 0 of the initial user namespace
     system_bus = 2,  // org.iommud1 on the system bus: everybody, read-only
 };
-[[nodiscard]] constexpr bool valid_enum(ConnectionKind kind) { return kind <= ConnectionKind::system_bus; }
+[[nodiscard]] constexpr bool valid_enum(ConnectionKind kind) {
+    return kind <= ConnectionKind::system_bus;
+}
 
 enum class DeviceState : std::uint8_t {
     unbound = 0,    // on a host driver or on none: the administrator's to bind
@@ -61,7 +69,9 @@ enum class DeviceState : std::uint8_t {
     draining = 3,  // released, but a former holder keeps a descriptor: the kernel has not let go
     unsafe = 4,    // may never be leased; `reason` says why
 };
-[[nodiscard]] constexpr bool valid_enum(DeviceState state) { return state <= DeviceState::unsafe; }
+[[nodiscard]] constexpr bool valid_enum(DeviceState state) {
+    return state <= DeviceState::unsafe;
+}
 [[nodiscard]] constexpr const char* name_of(DeviceState state) {
     switch (state) {
         case DeviceState::unbound:
@@ -84,7 +94,9 @@ enum class LeaseState : std::uint8_t {
     releasing = 2,  // the keeper unmaps, detaches, destroys, closes
     draining = 3,   // DMA has ended for good; a holder keeps a device descriptor; still charged
 };
-[[nodiscard]] constexpr bool valid_enum(LeaseState state) { return state <= LeaseState::draining; }
+[[nodiscard]] constexpr bool valid_enum(LeaseState state) {
+    return state <= LeaseState::draining;
+}
 [[nodiscard]] constexpr const char* name_of(LeaseState state) {
     switch (state) {
         case LeaseState::granting:
@@ -108,7 +120,7 @@ struct LeaseRecord {
     std::string endpoint;           // empty: the host's sockets
     Mode mode = Mode::managed;
     std::string label;
-    std::string rule;  // id of the allow rule that covered it
+    std::string rule;                // id of the allow rule that covered it
     std::uint64_t memory = 0;        // bytes reserved
     std::uint64_t created_usec = 0;  // CLOCK_REALTIME
     std::vector<PciAddress> devices;

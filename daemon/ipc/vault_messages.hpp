@@ -29,15 +29,16 @@ struct GrantLease {
     LeaseId lease = 0;
     std::uint32_t account_uid = 0;
     Mode mode = Mode::managed;
-    std::uint64_t reserve = 0;       // bytes this lease may map
-    std::uint64_t memlock = 0;       // RLIMIT_MEMLOCK of the keeper: the account's limit less its direct reservations
-    std::uint64_t memory_max = 0;    // memory.max of the account's cgroup
-    std::uint32_t maps = 0;          // most maps at a time
+    std::uint64_t reserve = 0;     // bytes this lease may map
+    std::uint64_t memlock = 0;     // RLIMIT_MEMLOCK of the keeper: the account's limit less its direct reservations
+    std::uint64_t memory_max = 0;  // memory.max of the account's cgroup
+    std::uint32_t maps = 0;        // most maps at a time
     std::vector<PciAddress> devices;
     std::vector<PciAddress> no_reset_allowed;  // devices that may be given although they cannot be reset
     Bytes record;                              // a LeaseRecord, which the vault does not read
     auto fields() {
-        return std::tie(lease, account_uid, mode, reserve, memlock, memory_max, maps, devices, no_reset_allowed, record);
+        return std::tie(lease, account_uid, mode, reserve, memlock, memory_max, maps, devices, no_reset_allowed,
+                        record);
     }
 };
 
@@ -61,7 +62,9 @@ struct SetLimit {
 };
 
 enum class ChildKind : std::uint8_t { worker = 0, keeper = 1 };
-[[nodiscard]] constexpr bool valid_enum(ChildKind kind) { return kind <= ChildKind::keeper; }
+[[nodiscard]] constexpr bool valid_enum(ChildKind kind) {
+    return kind <= ChildKind::keeper;
+}
 
 struct KillChild {
     static constexpr MessageType type = MessageType::kill_child;
@@ -90,7 +93,7 @@ struct VaultHello {
     static constexpr MessageType type = MessageType::vault_hello;
     std::uint32_t protocol = 1;
     KernelInterface kernel = KernelInterface::iommufd;
-    LeaseId last_lease = 0;  // no lease had a greater id: the next monitor counts on from here
+    LeaseId last_lease = 0;                       // no lease had a greater id: the next monitor counts on from here
     std::vector<std::string> dropped_invariants;  // what this vault cannot give (not root, no cgroup), in words
     auto fields() { return std::tie(protocol, kernel, last_lease, dropped_invariants); }
 };

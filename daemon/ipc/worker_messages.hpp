@@ -216,7 +216,7 @@ struct ExplainEntries {
     std::uint64_t cookie = 0;
     bool last = true;
     bool allowed = false;
-    std::string decision;                               // one sentence
+    std::string decision;                                   // one sentence
     std::vector<std::map<std::string, std::string>> trace;  // "rule", "effect", "matched" ("yes"/"no"), "why", "where"
     auto fields() { return std::tie(cookie, last, allowed, decision, trace); }
 };

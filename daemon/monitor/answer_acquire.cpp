@@ -101,11 +101,10 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
                             request.devices, account.uid, connection.endpoint(), decision->allow_no_reset),
                         .record = ipc::encode_value(lease.record)},
         std::move(to_keeper));
-    log::info(fmt::format("lease {} for {}: {} device(s), {} pinned at most, by rule {}", lease.record.id,
-                          connection.who().text(), request.devices.size(), format_bytes(lease.record.memory),
-                          decision->rule),
-              {{"IOMMUD_LEASE", std::to_string(lease.record.id)},
-               {"IOMMUD_UID", std::to_string(connection.who().uid)}});
+    log::info(
+        fmt::format("lease {} for {}: {} device(s), {} pinned at most, by rule {}", lease.record.id,
+                    connection.who().text(), request.devices.size(), format_bytes(lease.record.memory), decision->rule),
+        {{"IOMMUD_LEASE", std::to_string(lease.record.id)}, {"IOMMUD_UID", std::to_string(connection.who().uid)}});
 }
 
 }  // namespace iommud::monitor

@@ -27,8 +27,7 @@ Result<policy::Decision> approve(Monitor& monitor, const Connection& connection,
     if (!asked) {
         return tl::unexpected(asked.error());
     }
-    policy::Decision decision =
-        policy::evaluate(monitor.policy().current(), subject_of(connection.who()), *asked);
+    policy::Decision decision = policy::evaluate(monitor.policy().current(), subject_of(connection.who()), *asked);
     if (!decision.allowed) {
         return fail(decision.code, decision.message);
     }
@@ -70,14 +69,13 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
     connection.send(ipc::DeliveryComing{.cookie = request.cookie, .lease = lease->record.id}, std::move(to_worker));
     std::vector<UniqueFd> to_keeper;
     to_keeper.push_back(delivery->second.take());
-    monitor.vault().send(
-        ipc::ExtendLease{.lease = lease->record.id,
-                         .devices = request.devices,
-                         .no_reset_allowed = monitor.keepers().no_reset_allowed(
-                             request.devices, lease->record.account_uid, connection.endpoint(),
-                             decision->allow_no_reset),
-                         .record = ipc::encode_value(lease->record)},
-        std::move(to_keeper));
+    monitor.vault().send(ipc::ExtendLease{.lease = lease->record.id,
+                                          .devices = request.devices,
+                                          .no_reset_allowed = monitor.keepers().no_reset_allowed(
+                                              request.devices, lease->record.account_uid, connection.endpoint(),
+                                              decision->allow_no_reset),
+                                          .record = ipc::encode_value(lease->record)},
+                         std::move(to_keeper));
     log::info(fmt::format("lease {} gets {} more device(s)", lease->record.id, request.devices.size()),
               {{"IOMMUD_LEASE", std::to_string(lease->record.id)}});
 }

@@ -60,8 +60,9 @@ void answer_explain(Monitor& monitor, Connection& connection, const ipc::Explain
         connection.fail_request(request.cookie, asked.error());
         return;
     }
-    send_trace(connection, request.cookie, policy::explain(monitor.policy().current(), *subject, *asked,
-                                                         connection.admin() ? policy::TraceScope::all : policy::TraceScope::own));
+    send_trace(connection, request.cookie,
+               policy::explain(monitor.policy().current(), *subject, *asked,
+                               connection.admin() ? policy::TraceScope::all : policy::TraceScope::own));
 }
 
 }  // namespace iommud::monitor

@@ -22,10 +22,9 @@ void answer_revoke(Monitor& monitor, Connection& connection, const ipc::RevokeRe
         return;
     }
     if (request.grace_usec > most_grace_usec || request.reason.size() > max_reason) {
-        connection.fail_request(request.cookie,
-                                {ErrorCode::invalid_argument,
-                                 fmt::format("grace is at most {} usec, a reason at most {} bytes", most_grace_usec,
-                                             max_reason)});
+        connection.fail_request(request.cookie, {ErrorCode::invalid_argument,
+                                                 fmt::format("grace is at most {} usec, a reason at most {} bytes",
+                                                             most_grace_usec, max_reason)});
         return;
     }
     log::notice(fmt::format("lease {} is revoked by {}: {}", request.lease, connection.who().text(), request.reason),

@@ -17,7 +17,9 @@ AsyncChannel::AsyncChannel(boost::asio::io_context& io, ipc::Channel channel, Li
       limits_(limits),
       handlers_(std::move(handlers)) {}
 
-AsyncChannel::~AsyncChannel() { close(); }
+AsyncChannel::~AsyncChannel() {
+    close();
+}
 
 void AsyncChannel::close() {
     handlers_ = {};

@@ -20,8 +20,8 @@ class AsyncChannel : public std::enable_shared_from_this<AsyncChannel> {
         std::function<void(const std::string& why)> ended;
     };
     struct Limits {
-        std::size_t most_fds = 0;                  // in one packet from the peer
-        std::size_t most_queued = 1024 * 1024;     // bytes that wait for the peer to read
+        std::size_t most_fds = 0;               // in one packet from the peer
+        std::size_t most_queued = 1024 * 1024;  // bytes that wait for the peer to read
     };
 
     // Starts to read at once. The handlers are dropped by close() and when the channel has ended.

@@ -13,7 +13,9 @@ namespace iommud::monitor {
 Connection::Connection(Monitor& monitor, ConnectionKind kind, Identity who, UniqueFd socket)
     : monitor_(monitor), kind_(kind), who_(std::move(who)), socket_(std::move(socket)), retry_(monitor.io()) {}
 
-Connection::~Connection() { close(); }
+Connection::~Connection() {
+    close();
+}
 
 void Connection::close() {
     retry_.cancel();

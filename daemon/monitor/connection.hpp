@@ -52,8 +52,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Monitor& monitor_;
     ConnectionKind kind_;
     Identity who_;
-    std::string endpoint_;  // empty: the host's
-    UniqueFd socket_;       // until the worker has it
+    std::string endpoint_;                                        // empty: the host's
+    UniqueFd socket_;                                             // until the worker has it
     std::optional<boost::asio::posix::stream_descriptor> watch_;  // borrows socket_
     boost::asio::steady_timer retry_;
     std::optional<std::uint32_t> slot_;

@@ -51,12 +51,12 @@ Result<void> device_free(Monitor& monitor, const Connection& connection, const D
         }
     }
     if (!on_vfio_driver(device)) {
-        return fail(ErrorCode::group_not_viable,
-                    device.driver.empty()
-                        ? fmt::format("{} is bound to no driver; an administrator binds it to vfio-pci",
-                                      device.address.text())
-                        : fmt::format("{} is bound to the host's driver {}; an administrator binds it to vfio-pci",
-                                      device.address.text(), device.driver));
+        return fail(
+            ErrorCode::group_not_viable,
+            device.driver.empty()
+                ? fmt::format("{} is bound to no driver; an administrator binds it to vfio-pci", device.address.text())
+                : fmt::format("{} is bound to the host's driver {}; an administrator binds it to vfio-pci",
+                              device.address.text(), device.driver));
     }
     return monitor.inventory().viable(device.iommu_group);
 }
@@ -66,8 +66,8 @@ Result<void> device_free(Monitor& monitor, const Connection& connection, const D
 Result<policy::Request> device_request(Monitor& monitor, const std::vector<PciAddress>& devices, Mode mode,
                                        std::optional<std::uint64_t> memory) {
     if (devices.empty() || devices.size() > ipc::max_lease_devices) {
-        return fail(ErrorCode::invalid_argument, fmt::format("{} devices asked, a lease has 1 to {}", devices.size(),
-                                                             ipc::max_lease_devices));
+        return fail(ErrorCode::invalid_argument,
+                    fmt::format("{} devices asked, a lease has 1 to {}", devices.size(), ipc::max_lease_devices));
     }
     policy::Request request;
     request.mode = mode;

@@ -63,7 +63,9 @@ Result<std::vector<gid_t>> peer_groups(BorrowedFd socket) {
 
 }  // namespace
 
-std::string Identity::text() const { return fmt::format("uid {} (pid {})", uid, pid); }
+std::string Identity::text() const {
+    return fmt::format("uid {} (pid {})", uid, pid);
+}
 
 Result<Identity> identify_peer(BorrowedFd socket) {
     Identity who;

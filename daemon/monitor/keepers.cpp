@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::string_view tenant_prefix = "tenant/";
 
-log::Field lease_field(LeaseId id) { return {"IOMMUD_LEASE", std::to_string(id)}; }
+log::Field lease_field(LeaseId id) {
+    return {"IOMMUD_LEASE", std::to_string(id)};
+}
 
 void fail_waiter(std::optional<Waiter>& waiter, const Error& error) {
     if (waiter) {
@@ -29,11 +31,9 @@ void fail_waiter(std::optional<Waiter>& waiter, const Error& error) {
 void Keepers::attach(Lease& lease, ipc::Channel channel, UniqueFd pidfd) {
     lease.keeper_pidfd = std::move(pidfd);
     // A keeper's hang-up is not its end: the vault says that, once the kernel has let go.
-    lease.keeper = AsyncChannel::open(monitor_.io(), std::move(channel), {.most_fds = 0, .most_queued = 64 * 1024},
-                                      {.packet = [this, id = lease.record.id](ipc::Packet& received) {
-                                           packet(id, received);
-                                       },
-                                       .ended = {}});
+    lease.keeper = AsyncChannel::open(
+        monitor_.io(), std::move(channel), {.most_fds = 0, .most_queued = 64 * 1024},
+        {.packet = [this, id = lease.record.id](ipc::Packet& received) { packet(id, received); }, .ended = {}});
 }
 
 void Keepers::held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pidfd) {

@@ -29,10 +29,10 @@ struct Lease {
     std::optional<Charge> charge;
     std::shared_ptr<AsyncChannel> keeper;  // empty until the vault has granted
     UniqueFd keeper_pidfd;
-    std::optional<Waiter> grant;                  // who waits for the descriptors
-    std::vector<Waiter> releases;                 // who waits for DMA to have ended
-    std::vector<PciAddress> adding;               // devices of an Add that is under way, not yet in the record
-    std::optional<Waiter> addition;               // who waits for those
+    std::optional<Waiter> grant;     // who waits for the descriptors
+    std::vector<Waiter> releases;    // who waits for DMA to have ended
+    std::vector<PciAddress> adding;  // devices of an Add that is under way, not yet in the record
+    std::optional<Waiter> addition;  // who waits for those
 };
 
 class LeaseBook {

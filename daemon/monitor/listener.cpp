@@ -18,7 +18,9 @@ Listener::Listener(boost::asio::io_context& io, UniqueFd socket, std::function<v
     wait();
 }
 
-Listener::~Listener() { descriptor_.release(); }
+Listener::~Listener() {
+    descriptor_.release();
+}
 
 void Listener::wait() {
     descriptor_.async_wait(boost::asio::posix::descriptor_base::wait_read,

@@ -10,9 +10,9 @@
 #include "daemon/inventory/hwdb_names.hpp"
 #include "daemon/inventory/simulated_devices.hpp"
 #include "daemon/monitor/monitor.hpp"
+#include "daemon/sandbox/monitor_filter.hpp"
 #include "daemon/sandbox/privileges.hpp"
 #include "daemon/sandbox/seccomp.hpp"
-#include "daemon/sandbox/monitor_filter.hpp"
 
 namespace iommud::monitor {
 namespace {

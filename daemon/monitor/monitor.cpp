@@ -48,22 +48,16 @@ void Monitor::start(UniqueFd client_socket, UniqueFd admin_socket, std::function
                     leases_.count_on_from(hello.last_lease);
                     vault_faults_ = hello.dropped_invariants;
                 },
-            .held_lease =
-                [this](const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pidfd) {
-                    keepers_.held(held, std::move(channel), std::move(pidfd));
-                },
+            .held_lease = [this](const ipc::HeldLease& held, ipc::Channel channel,
+                                 UniqueFd pidfd) { keepers_.held(held, std::move(channel), std::move(pidfd)); },
             .held_thing = [this](const ipc::HeldThing& thing, UniqueFd) { keepers_.held_tenant(thing); },
             .holdings_complete = [this] { holdings_complete(); },
             .worker_exited = [this](const ipc::WorkerExited& exit) { worker_exited(exit); },
-            .grant_result =
-                [this](const ipc::GrantResult& result, ipc::Channel channel, UniqueFd pidfd) {
-                    keepers_.granted(result, std::move(channel), std::move(pidfd));
-                },
+            .grant_result = [this](const ipc::GrantResult& result, ipc::Channel channel,
+                                   UniqueFd pidfd) { keepers_.granted(result, std::move(channel), std::move(pidfd)); },
             .extend_result = [this](const ipc::ExtendResult& result) { keepers_.extended(result); },
-            .keeper_died =
-                [this](const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd pidfd) {
-                    keepers_.died(death, std::move(channel), std::move(pidfd));
-                },
+            .keeper_died = [this](const ipc::KeeperDied& death, ipc::Channel channel,
+                                  UniqueFd pidfd) { keepers_.died(death, std::move(channel), std::move(pidfd)); },
             .lease_ended = [this](const ipc::LeaseEnded& end) { keepers_.ended(end); },
         });
     wait_for_signals();
@@ -97,8 +91,7 @@ void Monitor::holdings_complete() {
         log::warning("without this invariant: " + fault);
     }
     log::notice(fmt::format("serving: kernel interface {}, {} devices, {} leases held, policy generation {}",
-                            name_of(kernel_), inventory_.devices().size(), leases_.all().size(),
-                            policy_.generation()));
+                            name_of(kernel_), inventory_.devices().size(), leases_.all().size(), policy_.generation()));
     service_manager().notify(fmt::format("READY=1\nSTATUS=Serving{}", options_.simulated ? " (simulated)" : ""));
     feed_watchdog();
 }
@@ -170,8 +163,9 @@ void Monitor::accepted(UniqueFd socket, ConnectionKind kind) {
         log::debug("a connection is closed: " + who.error().message);
         return;
     }
-    const bool may_administer = options_.simulated ? who->uid == ::getuid()
-                                                   : who->uid == 0 && (!who->pidfd.valid() || who->initial_user_namespace);
+    const bool may_administer = options_.simulated
+                                    ? who->uid == ::getuid()
+                                    : who->uid == 0 && (!who->pidfd.valid() || who->initial_user_namespace);
     if (kind == ConnectionKind::admin && !may_administer) {
         log::warning(fmt::format("{} is no administrator, closing its connection", who->text()));
         return;

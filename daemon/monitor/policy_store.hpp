@@ -36,7 +36,8 @@ class PolicyStore {
 // What policy looks at, of who is connected.
 [[nodiscard]] policy::Subject subject_of(const Identity& who);
 
-// Somebody who is not connected: a name in /etc/passwd, or a uid; with the groups that the files say. Nothing for neither.
+// Somebody who is not connected: a name in /etc/passwd, or a uid; with the groups that the files say. Nothing for
+// neither.
 [[nodiscard]] std::optional<policy::Subject> subject_named(const policy::Policy& policy, std::string_view user);
 
 // What policy allows the account that `uid` pays for itself; nothing at all when it has none.

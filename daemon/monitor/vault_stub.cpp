@@ -45,10 +45,9 @@ Message expect(const ipc::Packet& packet) {
 
 VaultStub::VaultStub(boost::asio::io_context& io, const std::string& socket_path, Handlers handlers)
     : handlers_(std::move(handlers)) {
-    channel_ = AsyncChannel::open(
-        io, connect_to(socket_path), {.most_fds = 2, .most_queued = 8 * 1024 * 1024},
-        {.packet = [this](ipc::Packet& received) { packet(received); },
-         .ended = [](const std::string& why) -> void { throw Fatal("the vault " + why); }});
+    channel_ = AsyncChannel::open(io, connect_to(socket_path), {.most_fds = 2, .most_queued = 8 * 1024 * 1024},
+                                  {.packet = [this](ipc::Packet& received) { packet(received); },
+                                   .ended = [](const std::string& why) -> void { throw Fatal("the vault " + why); }});
 }
 
 void VaultStub::packet(ipc::Packet& received) {

@@ -54,20 +54,20 @@ void Views::send_device(Connection& connection, const PciAddress& address) {
     }
     const Lease* holder = monitor_.leases().holder_of(address);
     const auto [state, reason] = monitor_.device_state(*device);
-    connection.send(ipc::DeviceView{
-        .address = address,
-        .vendor = device->vendor.value_or(0),
-        .device = device->device.value_or(0),
-        .class_code = device->class_code.value_or(0),
-        .name = device->name,
-        .iommu_group = device->iommu_group,
-        .driver = device->driver,
-        .state = state,
-        .reason = reason,
-        .lease = holder != nullptr && may_see(connection, holder->record) ? holder->record.id : 0,
-        .numa_node = device->numa_node,
-        .capabilities = device->capabilities,
-        .tainted = false});
+    connection.send(
+        ipc::DeviceView{.address = address,
+                        .vendor = device->vendor.value_or(0),
+                        .device = device->device.value_or(0),
+                        .class_code = device->class_code.value_or(0),
+                        .name = device->name,
+                        .iommu_group = device->iommu_group,
+                        .driver = device->driver,
+                        .state = state,
+                        .reason = reason,
+                        .lease = holder != nullptr && may_see(connection, holder->record) ? holder->record.id : 0,
+                        .numa_node = device->numa_node,
+                        .capabilities = device->capabilities,
+                        .tainted = false});
 }
 
 void Views::manager_changed() {
@@ -113,7 +113,9 @@ void Views::schedule() {
     });
 }
 
-void Views::bring_up_to_date(Connection& connection) { send_changes(connection); }
+void Views::bring_up_to_date(Connection& connection) {
+    send_changes(connection);
+}
 
 void Views::send_changes(Connection& connection) {
     if (!connection.serving()) {

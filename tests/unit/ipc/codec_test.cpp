@@ -53,7 +53,9 @@ TEST(Codec, BytesLeftOverAreRefused) {
     EXPECT_FALSE(decode<AcquireRequest>(frame));
 }
 
-TEST(Codec, AnotherMessagesTypeIsRefused) { EXPECT_FALSE(decode<ReloadRequest>(encode(AccountsRequest{}))); }
+TEST(Codec, AnotherMessagesTypeIsRefused) {
+    EXPECT_FALSE(decode<ReloadRequest>(encode(AccountsRequest{})));
+}
 
 TEST(Codec, ACountBeyondTheFrameIsRefusedBeforeAnythingIsAllocated) {
     Bytes frame = encode(AcquireRequest{});

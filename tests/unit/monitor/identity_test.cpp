@@ -58,7 +58,9 @@ TEST(Identity, OfASocketPairIsThisProcess) {
     EXPECT_NE(std::find(who->groups.begin(), who->groups.end(), ::getegid()), who->groups.end());
 }
 
-TEST(Identity, OfWhatIsNoSocketIsAnError) { EXPECT_FALSE(identify_peer(BorrowedFd(STDIN_FILENO))); }
+TEST(Identity, OfWhatIsNoSocketIsAnError) {
+    EXPECT_FALSE(identify_peer(BorrowedFd(STDIN_FILENO)));
+}
 
 }  // namespace
 }  // namespace iommud::monitor
