@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -97,7 +98,8 @@ tl::expected<std::vector<std::string>, std::string> json_names(BorrowedFd folder
     static_cast<void>(copy.release());  // the DIR owns it now
     std::vector<std::string> names;
     errno = 0;
-    for (const dirent* entry = ::readdir(directory.get()); entry != nullptr; entry = ::readdir(directory.get())) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc's is safe on a DIR that nobody else has
+    while (const dirent* entry = ::readdir(directory.get())) {
         std::string name = entry->d_name;
         if (name.ends_with(".json") && !name.starts_with('.')) {
             names.push_back(std::move(name));
@@ -153,7 +155,7 @@ void read_folder(const std::string& folder, std::uint32_t owner, std::set<std::s
     }
     for (const std::string& name : *names) {
         if (seen.insert(name).second) {
-            read_file(fd.borrow(), name, folder + "/" + name, owner, result);
+            read_file(fd.borrow(), name, fmt::format("{}/{}", folder, name), owner, result);
         }
     }
 }

@@ -131,6 +131,7 @@ std::vector<SubordinateRange> Names::subordinate_in(UidRange range) const {
     std::vector<std::uint32_t> numbers;
     subordinate_index_.find(range, numbers);
     std::vector<SubordinateRange> result;
+    result.reserve(numbers.size());
     for (const std::uint32_t number : numbers) {
         result.push_back(subordinate_[number]);
     }

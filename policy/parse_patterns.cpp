@@ -18,7 +18,7 @@ constexpr std::array<std::string_view, 9> unit_suffixes{".service", ".scope", ".
 // The daemon compares the outermost service or scope (DESIGN §7): no other unit ever matches.
 std::optional<std::string> read_unit(LoadContext& context, const JsonValue& value) {
     constexpr std::string_view expected = R"(a service or scope, such as "router.service")";
-    const auto unit = read_string(context, value, expected);
+    auto unit = read_string(context, value, expected);
     if (!unit) {
         return std::nullopt;
     }
@@ -42,7 +42,7 @@ std::optional<std::string> read_unit(LoadContext& context, const JsonValue& valu
 std::optional<AddressGlob> read_address(LoadContext& context, const JsonValue& value) {
     constexpr std::string_view expected = R"(an address such as "0000:81:00.0" or, with * and ?, "0000:81:*")";
     AddressGlob::Fault fault = AddressGlob::Fault::characters;
-    const auto glob = value.kind() == JsonKind::string ? AddressGlob::parse(value.text(), fault) : std::nullopt;
+    auto glob = value.kind() == JsonKind::string ? AddressGlob::parse(value.text(), fault) : std::nullopt;
     if (!glob && fault == AddressGlob::Fault::characters) {
         context.error(value, expected);
     } else if (!glob) {

@@ -215,6 +215,7 @@ std::optional<std::size_t> read_choice(LoadContext& context, const JsonValue& va
         return static_cast<std::size_t>(found - names.begin());
     }
     std::vector<std::string> in_quotes;
+    in_quotes.reserve(names.size());
     for (const std::string& name : names) {
         in_quotes.push_back(quoted(name));
     }

@@ -11,6 +11,7 @@ namespace {
 template <class Patterns>
 std::string texts_of(const Patterns& patterns, const char* when_empty) {
     std::vector<std::string> texts;
+    texts.reserve(patterns.size());
     for (const auto& pattern : patterns) {
         texts.push_back(patterns.size() > 1 ? "(" + pattern.text + ")" : pattern.text);
     }
