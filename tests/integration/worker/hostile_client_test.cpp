@@ -81,6 +81,7 @@ TEST_F(HostileClientTest, ACutOffMessageEndsWithTheConnection) {
     EXPECT_EQ(ending(), "exited 0");
 }
 
+#ifndef IOMMUD_SANITIZED  // with sanitizers the memory limit is not set
 TEST_F(HostileClientTest, AMessageOfAHundredMebibytesEndsTheConnection) {
     begin_raw();
     RawCall call(manager_path, manager_interface, "Acquire", "ay");
@@ -92,6 +93,7 @@ TEST_F(HostileClientTest, AMessageOfAHundredMebibytesEndsTheConnection) {
     EXPECT_TRUE(raw->gone_in_time());
     EXPECT_EQ(ending(), "exited 0");
 }
+#endif
 
 TEST_F(HostileClientTest, DescriptorsThatNobodyAskedForAreClosed) {
     begin_raw();
@@ -123,7 +125,9 @@ TEST_F(HostileClientTest, DescriptorsThatNoMessageCountsEndTheConnection) {
     }
 
     EXPECT_TRUE(raw->gone_in_time());
+#ifndef IOMMUD_SANITIZED  // with them the exit code tells of what sd-bus forgot
     EXPECT_EQ(ending(), "exited 0");
+#endif
 }
 
 TEST_F(HostileClientTest, WhoDoesNotReadRepliesIsNotReadFrom) {
@@ -142,7 +146,9 @@ TEST_F(HostileClientTest, WhoDoesNotReadRepliesIsNotReadFrom) {
     }
 
     EXPECT_LT(accepted, 1024) << "the worker takes calls without end";
+#ifndef IOMMUD_SANITIZED  // which keep freed memory
     EXPECT_LT(resident(), 32);
+#endif
     EXPECT_TRUE(raw->read_until("0000:00:06.0"));  // and goes on where it stopped
 }
 
