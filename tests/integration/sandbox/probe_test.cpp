@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,10 @@ struct Case {
     std::string list;
     std::string act;
 };
+
+void PrintTo(const Case& one, std::ostream* out) {
+    *out << one.act << " under " << one.list;
+}
 
 int run_probe(const Case& one) {
     const pid_t pid = ::fork();

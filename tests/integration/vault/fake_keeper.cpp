@@ -10,7 +10,7 @@
 
 int main() {
     using namespace iommud;
-    const ipc::Channel control(UniqueFd(ipc::keeper_control_fd));
+    const ipc::Channel control{UniqueFd(ipc::keeper_control_fd)};
     ipc::Packet packet;
     std::array<pollfd, 2> waiting{{{ipc::keeper_control_fd, POLLIN, 0}, {ipc::keeper_lifeline_fd, POLLIN, 0}}};
     while (::poll(waiting.data(), waiting.size(), -1) > 0 && waiting[1].revents == 0) {

@@ -10,7 +10,7 @@
 
 int main() {
     using namespace iommud;
-    const ipc::Channel monitor(UniqueFd(ipc::worker_monitor_fd));
+    const ipc::Channel monitor{UniqueFd(ipc::worker_monitor_fd)};
     std::string found;
     for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
         found += entry.path().filename().string() + " ";

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <functional>
+#include <ostream>
 
 #include "tests/integration/vault/vault_process.hpp"
 
@@ -17,6 +18,10 @@ struct HostileCase {
     const char* name;
     Attack attack;
 };
+
+void PrintTo(const HostileCase& one, std::ostream* out) {
+    *out << one.name;
+}
 
 void send(const ipc::Channel& vault, const ipc::Bytes& bytes, std::initializer_list<BorrowedFd> fds = {}) {
     static_cast<void>(vault.send_bytes(bytes, std::span(fds.begin(), fds.size())));

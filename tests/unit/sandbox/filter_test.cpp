@@ -147,8 +147,11 @@ TEST_P(Filter, KillsForCallsOfTheX32Kind) {
     EXPECT_EQ(run(GetParam().program, seccomp_data{x32 | 1, native_architecture(), 0, {}}), SECCOMP_RET_KILL_PROCESS);
 }
 
-INSTANTIATE_TEST_SUITE_P(Lists, Filter, testing::ValuesIn(all_filters),
-                         [](const testing::TestParamInfo<NamedFilter>& list) { return list.param.name; });
+std::string name_of(const testing::TestParamInfo<NamedFilter>& list) {
+    return list.param.name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Lists, Filter, testing::ValuesIn(all_filters), name_of);
 
 // What a child of the vault may do, the vault's own filter must let it do: the kernel asks both.
 TEST(VaultFilter, AllowsWhateverAKeeperOrWorkerMay) {
