@@ -20,7 +20,7 @@
 namespace iommud::ipc {
 
 // A SEQPACKET message of ours never exceeds this: lists that may be longer travel in several frames.
-inline constexpr std::size_t max_frame = 32 * 1024;
+inline constexpr std::size_t max_frame = std::size_t{32} * 1024;
 inline constexpr std::size_t max_string = 4096;
 inline constexpr std::size_t max_list = 2048;
 inline constexpr std::size_t max_fds = 253;  // SCM_MAX_FD

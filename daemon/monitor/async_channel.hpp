@@ -32,7 +32,7 @@ class AsyncChannel : public std::enable_shared_from_this<AsyncChannel> {
 
     // Never waits. A peer that leaves more than `most_queued` bytes unread ends the channel.
     template <class Message>
-    void send(const Message& message, std::vector<UniqueFd> fds = {}) {
+    void send(const Message& message, std::vector<UniqueFd>&& fds = {}) {
         send_bytes(ipc::encode(message), std::move(fds));
     }
     void send_bytes(ipc::Bytes frame, std::vector<UniqueFd> fds);

@@ -35,7 +35,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     [[nodiscard]] bool serving() const { return worker_ != nullptr; }
 
     template <class Message>
-    void send(const Message& message, std::vector<UniqueFd> fds = {}) {
+    void send(const Message& message, std::vector<UniqueFd>&& fds = {}) {
         if (worker_) {
             worker_->send(message, std::move(fds));
         }

@@ -12,6 +12,9 @@ namespace iommud::monitor {
 namespace {
 
 constexpr std::string_view tenant_prefix = "tenant/";
+// A keeper answers at once unless a client's descriptor holds it up (a FUSE server that does not answer). Long enough
+// for one that unmaps a large range just then.
+constexpr std::chrono::seconds patience_with_keepers{10};
 
 log::Field lease_field(LeaseId id) {
     return {"IOMMUD_LEASE", std::to_string(id)};
@@ -188,6 +191,20 @@ void Keepers::answer_releases(Lease& lease) {
 void Keepers::take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason) {
     if (lease.keeper) {
         lease.keeper->send(ipc::TakeBack{.grace_usec = grace_usec, .reason = reason});
+    }
+    lease.patience.emplace(monitor_.io());
+    lease.patience->expires_after(std::chrono::microseconds(grace_usec) + patience_with_keepers);
+    lease.patience->async_wait([this, id = lease.record.id](const boost::system::error_code& error) {
+        if (!error) {
+            lose_patience(id);
+        }
+    });
+}
+
+void Keepers::lose_patience(LeaseId id) {
+    const Lease* lease = monitor_.leases().find(id);
+    if (lease != nullptr && lease->state < LeaseState::releasing) {
+        kill(*lease, "does not end its lease");
     }
 }
 

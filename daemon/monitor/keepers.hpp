@@ -21,7 +21,8 @@ class Keepers {
     void died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd pidfd);
     void ended(const ipc::LeaseEnded& end);
 
-    // Ends a lease: holders are asked, and after `grace_usec` it is over.
+    // Ends a lease: holders are asked, and after `grace_usec` it is over. A keeper that has not begun to release by
+    // then, and some time more, is replaced by its successor.
     void take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason);
 
     // The devices of `asked` that `account` may have through `endpoint` although they may not have a working reset:
@@ -41,6 +42,7 @@ class Keepers {
     void packet(LeaseId id, const ipc::Packet& packet);
     void report(Lease& lease, const ipc::KeeperReport& report);
     void failed(Lease& lease, const ipc::KeeperFailed& failure);
+    void lose_patience(LeaseId id);
     void kill(const Lease& lease, const char* fault);
     void remember_tenants(const Lease& lease, const std::vector<PciAddress>& no_reset);
     static void answer_releases(Lease& lease);

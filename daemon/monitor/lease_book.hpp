@@ -1,7 +1,7 @@
 // The leases, as the monitor knows them, and which devices they hold.
 #pragma once
 
-#include <chrono>
+#include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,10 +29,11 @@ struct Lease {
     std::optional<Charge> charge;
     std::shared_ptr<AsyncChannel> keeper;  // empty until the vault has granted
     UniqueFd keeper_pidfd;
-    std::optional<Waiter> grant;     // who waits for the descriptors
-    std::vector<Waiter> releases;    // who waits for DMA to have ended
-    std::vector<PciAddress> adding;  // devices of an Add that is under way, not yet in the record
-    std::optional<Waiter> addition;  // who waits for those
+    std::optional<Waiter> grant;                        // who waits for the descriptors
+    std::optional<boost::asio::steady_timer> patience;  // a keeper that was told to end the lease: until it does
+    std::vector<Waiter> releases;                       // who waits for DMA to have ended
+    std::vector<PciAddress> adding;                     // devices of an Add that is under way, not yet in the record
+    std::optional<Waiter> addition;                     // who waits for those
 };
 
 class LeaseBook {

@@ -32,12 +32,14 @@ const std::vector<std::string>& PolicyStore::load() {
     }
     const std::vector<std::string> folders = options_.policy_folders();
     const policy::FoldersRead read = policy::read_folders(folders, options_.simulated ? ::getuid() : 0);
-    if (!read.refusals.empty()) {
-        return faults_ = lines_of(read.refusals);
-    }
     auto loaded = policy::load(read.files, *names, host_memory());
-    if (!loaded) {
-        return faults_ = lines_of(loaded.error());
+    if (!loaded || !read.refusals.empty()) {
+        faults_ = lines_of(read.refusals);
+        if (!loaded) {
+            const std::vector<std::string> errors = lines_of(loaded.error());
+            faults_.insert(faults_.end(), errors.begin(), errors.end());
+        }
+        return faults_;
     }
     for (const std::string& warning : lines_of(loaded->warnings)) {
         log::warning(warning);

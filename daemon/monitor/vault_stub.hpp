@@ -30,7 +30,7 @@ class VaultStub {
     VaultStub(boost::asio::io_context& io, const std::string& socket_path, Handlers handlers);
 
     template <class Verb>
-    void send(const Verb& verb, std::vector<UniqueFd> fds = {}) {
+    void send(const Verb& verb, std::vector<UniqueFd>&& fds = {}) {
         channel_->send(verb, std::move(fds));
     }
 
