@@ -108,14 +108,14 @@ void run(const std::filesystem::path& folder, const std::string& name, const std
 
 int main(int argc, char** argv) {
     if (argc != 4) {
-        std::fputs("usage: seccomp_compile FOLDER NAME OUTPUT\n", stderr);
+        static_cast<void>(std::fputs("usage: seccomp_compile FOLDER NAME OUTPUT\n", stderr));
         return 2;
     }
     try {
         iommud::sandbox::run(argv[1], argv[2], argv[3]);
         return 0;
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "seccomp_compile: %s: %s\n", argv[2], error.what());
+        static_cast<void>(std::fprintf(stderr, "seccomp_compile: %s: %s\n", argv[2], error.what()));
         return 1;
     }
 }

@@ -96,7 +96,7 @@ Result<void> parse_into(Rules& rules, std::string_view name, const ReadList& rea
             if (words.size() != 2 || depth == deepest_include) {
                 return error("include takes one name, and lists do not include each other in a circle");
             }
-            if (const auto included = parse_into(rules, words[1], read_list, depth + 1); !included) {
+            if (auto included = parse_into(rules, words[1], read_list, depth + 1); !included) {
                 return included;
             }
             continue;

@@ -43,7 +43,7 @@ void raise_descriptor_limit() {
 
 void serve(const Options& options) {
     ::umask(077);
-    std::signal(SIGPIPE, SIG_IGN);
+    static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
     raise_descriptor_limit();
     std::optional<RealWorld> real;
     std::optional<KernelInterface> kernel = KernelInterface::simulated;
@@ -76,7 +76,7 @@ int main(int argc, char** argv) {
     iommud::log::open("iommud-vault");
     const auto options = iommud::vault::parse_options(argc, argv);
     if (!options) {
-        std::fputs(options.error().message.c_str(), stderr);
+        static_cast<void>(std::fputs(options.error().message.c_str(), stderr));
         return 2;
     }
     if (!*options) {

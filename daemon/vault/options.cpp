@@ -46,6 +46,7 @@ Result<std::optional<Options>> parse_options(int argc, char** argv) {
                                            {"help", no_argument, nullptr, 'h'},
                                            {}}};
     Options options;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
     for (int chosen = 0; (chosen = ::getopt_long(argc, argv, "", known.data(), nullptr)) != -1;) {
         const std::string_view value = optarg == nullptr ? "" : optarg;
         switch (chosen) {
@@ -67,7 +68,7 @@ Result<std::optional<Options>> parse_options(int argc, char** argv) {
                 options.verbose = true;
                 break;
             case 'h':
-                std::fputs(usage, stdout);
+                static_cast<void>(std::fputs(usage, stdout));
                 return std::nullopt;
             default:
                 return fail(ErrorCode::invalid_argument, usage);

@@ -138,6 +138,7 @@ void refuse_descriptors(const ipc::Channel& channel) {
 
 std::vector<BorrowedFd> borrowed(const std::vector<UniqueFd>& fds) {
     std::vector<BorrowedFd> all;
+    all.reserve(fds.size());
     for (const UniqueFd& fd : fds) {
         all.push_back(fd.borrow());
     }
@@ -190,7 +191,7 @@ void Spawner::execute(const char* name, BorrowedFd third, BorrowedFd fourth) con
     const std::array<const char*, 3> arguments{name, verbose_ ? "--verbose" : nullptr, nullptr};
     sigset_t none;
     ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
     ::execve(path.c_str(), const_cast<char* const*>(arguments.data()), environment.data());
     throw Refusal{{ErrorCode::internal, errno_message(path, errno)}};
 }

@@ -26,7 +26,7 @@ UniqueFd watch_signals() {
     for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
         ::sigaddset(&set, number);
     }
-    ::sigprocmask(SIG_BLOCK, &set, nullptr);
+    ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
     return UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 

@@ -28,7 +28,7 @@ Result<void> Vault::handle(ipc::Packet& packet) {
 }
 
 Result<void> Vault::carry_out(const ipc::StartWorker& request, ipc::Packet& packet) {
-    if (const auto admitted = holdings_.admit(request); !admitted) {
+    if (auto admitted = holdings_.admit(request); !admitted) {
         return admitted;
     }
     const bool on_bus = request.kind == ConnectionKind::system_bus;
@@ -59,7 +59,7 @@ Result<void> Vault::may_grant() const {
 }
 
 Result<void> Vault::carry_out(const ipc::GrantLease& request, ipc::Packet& packet) {
-    if (const auto admitted = holdings_.admit(request); !admitted) {
+    if (auto admitted = holdings_.admit(request); !admitted) {
         return admitted;
     }
     holdings_.last_lease = request.lease;
@@ -161,7 +161,7 @@ Result<void> Vault::carry_out(const ipc::KillChild& request, ipc::Packet&) {
 }
 
 Result<void> Vault::carry_out(const ipc::Hold& request, ipc::Packet& packet) {
-    if (const auto admitted = holdings_.admit(request); !admitted) {
+    if (auto admitted = holdings_.admit(request); !admitted) {
         return admitted;
     }
     holdings_.things[request.name] = {request.value, packet.fds.empty() ? UniqueFd() : std::move(packet.fds[0])};
