@@ -17,7 +17,7 @@ enum class KeeperRole : std::uint8_t { keeper = 0, successor = 1 };
 }
 
 // Descriptors. keeper: the context, the delivery end, then a device for each of `devices` (type1: the container, the
-// delivery end, then a group for each of `groups`). successor: the inert copy of the context only. simulated: the
+// delivery end, then the group of each of `devices`). successor: the inert copy of the context only. simulated: the
 // delivery end only (keeper), none (successor).
 struct KeeperStart {
     static constexpr MessageType type = MessageType::keeper_start;

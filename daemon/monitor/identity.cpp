@@ -117,16 +117,19 @@ Result<Identity> identify_peer(BorrowedFd socket) {
 }
 
 std::optional<std::string> outermost_unit(std::string_view text) {
-    // cgroup v2, or systemd's own hierarchy where there are both
+    // Systemd's own hierarchy where there are several, else cgroup v2.
     std::string_view path;
     while (!text.empty()) {
         const std::string_view line = text.substr(0, text.find('\n'));
         text.remove_prefix(std::min(text.size(), line.size() + 1));
-        for (const std::string_view key : {"0::/", ":name=systemd:/"}) {
-            const std::size_t at = line.find(key);
-            if (at != std::string_view::npos && (at == 0 || key[0] == ':')) {
-                path = line.substr(at + key.size());
-            }
+        constexpr std::string_view unified = "0::/";
+        constexpr std::string_view systemds = ":name=systemd:/";
+        if (const std::size_t at = line.find(systemds); at != std::string_view::npos && at == line.find(':')) {
+            path = line.substr(at + systemds.size());
+            break;
+        }
+        if (line.starts_with(unified)) {
+            path = line.substr(unified.size());
         }
     }
     while (!path.empty()) {
