@@ -1,0 +1,150 @@
+#include "tests/bench/bare_helper.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <memory>
+#include <stdexcept>
+
+#include "tests/bench/bare_device.hpp"
+#include "tests/bench/must.hpp"
+#include "tests/bench/table.hpp"
+
+namespace iommud::bench {
+namespace {
+
+constexpr uid_t unused_uid = 0x70fffff0;
+constexpr std::uint64_t most_locked = std::uint64_t{1} << 30;
+
+void enter_cgroup(const std::string& cgroup) {
+    const int procs = ::open((cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC);
+    must(procs >= 0 && ::write(procs, "0", 1) == 1, "enter the cgroup");
+    ::close(procs);
+}
+
+[[noreturn]] void run_child(const std::string& address, const std::string& cgroup, const std::string& program,
+                            int done) {
+    BareFds fds = open_bare(address);
+    enter_cgroup(cgroup);
+    become_user(unused_uid, most_locked);
+    fds = {::dup(fds.iommu), ::dup(fds.device)};  // these are inherited
+    ::close_range(static_cast<unsigned>(fds.device) + 2, ~0U, 0);
+    const std::string numbers[] = {std::to_string(fds.iommu), std::to_string(fds.device), std::to_string(::dup(done))};
+    ::execl(program.c_str(), program.c_str(), numbers[0].c_str(), numbers[1].c_str(), numbers[2].c_str(), nullptr);
+    must(false, program.c_str());
+    ::_exit(1);
+}
+
+class BareIoctls {
+  public:
+    BareIoctls(std::string address, const Memories& memories) : address_(std::move(address)), memories_(memories) {}
+
+    Seconds operator()(const Order& order) {
+        switch (order.op) {
+            case Op::acquire:
+                return acquire();
+            case Op::hold:
+                hold();
+                return {};
+            case Op::map:
+                return by_file_ ? map_by_file(order.length) : map_by_address(order.length);
+            case Op::remap:
+                return map_again(order.length);
+            case Op::give_back:
+            case Op::round_trip:
+                break;
+        }
+        throw std::runtime_error("not an order for the bare ioctls");
+    }
+
+  private:
+    Seconds acquire() const {
+        const auto start = Clock::now();
+        const BareFds fds = open_bare(address_);
+        bind_and_attach(fds);
+        const auto attached = Clock::now();
+        close_bare(fds);
+        return {seconds_since(start), seconds_since(attached)};
+    }
+
+    void hold() {
+        fds_ = open_bare(address_);
+        by_file_ = kernel_maps_files(fds_.iommu);
+        // Root would be charged for nothing.
+        become_user(unused_uid, most_locked);
+        ioas_ = bind_and_attach(fds_);
+    }
+
+    Seconds map_by_file(std::uint64_t length) {
+        const int fd = memories_.at(length).fd();
+        const auto start = Clock::now();
+        const std::uint64_t iova = map_file(fds_.iommu, ioas_, fd, length);
+        const double mapped = seconds_since(start);
+        return {mapped, unmap_and_time(iova, length)};
+    }
+
+    // A file that somebody else has filled has to be mapped here first, as the keeper has to.
+    Seconds map_by_address(std::uint64_t length) {
+        const int fd = memories_.at(length).fd();
+        const auto start = Clock::now();
+        void* const at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        must(at != MAP_FAILED, "mmap");
+        const std::uint64_t iova = map_address(fds_.iommu, ioas_, at, length);
+        const double mapped = seconds_since(start);
+        const auto unmapping = Clock::now();
+        unmap(fds_.iommu, ioas_, iova, length);
+        ::munmap(at, length);
+        return {mapped, seconds_since(unmapping)};
+    }
+
+    Seconds map_again(std::uint64_t length) {
+        const void* const at = memories_.at(length).bytes().data();
+        const auto start = Clock::now();
+        const std::uint64_t iova = map_address(fds_.iommu, ioas_, at, length);
+        const double mapped = seconds_since(start);
+        return {mapped, unmap_and_time(iova, length)};
+    }
+
+    double unmap_and_time(std::uint64_t iova, std::uint64_t length) const {
+        const auto start = Clock::now();
+        unmap(fds_.iommu, ioas_, iova, length);
+        return seconds_since(start);
+    }
+
+    std::string address_;
+    BareFds fds_;
+    std::uint32_t ioas_ = 0;
+    bool by_file_ = false;
+    const Memories& memories_;
+};
+
+}  // namespace
+
+Worker bare_process(std::string address, std::string cgroup, std::string program) {
+    return [address = std::move(address), cgroup = std::move(cgroup), program = std::move(program)](const Order&) {
+        std::array<int, 2> done{};
+        must(::pipe2(done.data(), O_CLOEXEC) == 0, "pipe");
+        const auto start = Clock::now();
+        const pid_t child = ::fork();
+        must(child >= 0, "fork");
+        if (child == 0) {
+            run_child(address, cgroup, program, done[1]);
+        }
+        ::close(done[1]);
+        char byte = 0;
+        must(::read(done[0], &byte, 1) == 1, "the anchor's program has failed");
+        const double closed = seconds_since(start);
+        ::waitpid(child, nullptr, 0);
+        ::close(done[0]);
+        return Seconds{closed, seconds_since(start)};
+    };
+}
+
+Worker bare_ioctls(std::string address, const Memories& memories) {
+    auto state = std::make_shared<BareIoctls>(std::move(address), memories);
+    return [state](const Order& order) { return (*state)(order); };
+}
+
+}  // namespace iommud::bench

@@ -1,0 +1,18 @@
+// The anchors in the virtual machine.
+#pragma once
+
+#include <string>
+
+#include "tests/bench/helper.hpp"
+
+namespace iommud::bench {
+
+// Op::acquire, as root: {fork, enter `cgroup`, open, drop the uid, exec `program`, BIND, IOAS_ALLOC, ATTACH, close;
+// until the process is reaped}.
+[[nodiscard]] Worker bare_process(std::string address, std::string cgroup, std::string program);
+
+// As a user of its own, with descriptors that root opened. Op::acquire: {the bare ioctls, with open and close (as root,
+// before Op::hold); its close alone}. Op::map: {map, unmap}. Op::hold keeps a device attached. `memories` outlives it.
+[[nodiscard]] Worker bare_ioctls(std::string address, const Memories& memories);
+
+}  // namespace iommud::bench

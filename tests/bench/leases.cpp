@@ -1,0 +1,152 @@
+// What a lease costs, in the virtual machine: leases USER-ID CGROUP. As root; the daemon runs, and a policy gives the
+// user 0000:00:04.0. The anchors use 0000:00:06.0, of the same kind.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+
+#include "tests/bench/bare_helper.hpp"
+#include "tests/bench/lease_helper.hpp"
+#include "tests/bench/maps.hpp"
+#include "tests/bench/must.hpp"
+#include "tests/bench/processes.hpp"
+#include "tests/bench/table.hpp"
+
+namespace iommud::bench {
+namespace {
+
+constexpr const char* our_device = "0000:00:04.0";
+constexpr const char* anchor_device = "0000:00:06.0";
+constexpr std::size_t lease_rounds = 25;
+constexpr std::size_t map_rounds = 9;
+
+void measure_acquire(Helper& ours, Helper& process, Helper& ioctls) {
+    Rounds whole;
+    Rounds until_free;
+    Rounds against_ioctls;
+    Rounds closing;
+    for (std::size_t round = 0; round <= lease_rounds; ++round) {
+        const Seconds bare = process(Op::acquire);
+        const Seconds lease = ours(Op::acquire);
+        const Seconds calls = ioctls(Op::acquire);
+        const Seconds given_back = ours(Op::give_back);
+        if (round == 0) {
+            continue;  // starts the workers, fills caches
+        }
+        whole.add(bare[0], lease[0]);
+        against_ioctls.add(calls[0], lease[0]);
+        until_free.add(bare[1], given_back[0] + given_back[1]);
+        closing.add(calls[1], given_back[1]);
+    }
+    Table table({"what", "anchor", "anchor's time", "ours/anchor", "target"});
+    table.row({"Acquire + Release + close", "root: fork, cgroup, uid, exec, ioctls, close",
+               duration(median(whole.anchor)), ratio(whole), "<= 1.15"});
+    table.row({"the same, until the device is available", "the same, until the process is reaped",
+               duration(median(until_free.anchor)), ratio(until_free), "-"});
+    table.row({"Acquire + Release + close", "bare ioctls in one process", duration(median(against_ioctls.anchor)),
+               ratio(against_ioctls), "for information"});
+    table.print(fmt::format("A lease of an edu device; medians of {} rounds (smallest-largest)", lease_rounds));
+    Table close_table({"what", "anchor", "anchor's time", "ours - anchor", "target"});
+    close_table.row({"close of the last descriptor until \"available\" on the bus", "close in the bare process",
+                     duration(median(closing.anchor)), difference(closing), "<= 50 ms"});
+    close_table.print("How soon a device is free");
+}
+
+struct Size {
+    const char* name;
+    std::uint64_t length;
+    std::size_t repeats;
+};
+constexpr std::array<Size, 3> sizes{{{"4 KiB", 4 << 10, 100}, {"2 MiB", 2 << 20, 30}, {"256 MiB", 256 << 20, 5}}};
+
+void measure_maps(Helper& ours, Helper& bare) {
+    ours(Op::hold);
+    bare(Op::hold);
+    std::array<std::array<Rounds, 3>, sizes.size()> figures;
+    std::array<Rounds, sizes.size()> kept;
+    std::vector<double> trips;
+    for (std::size_t round = 0; round <= map_rounds; ++round) {
+        for (std::size_t i = 0; i < sizes.size(); ++i) {
+            const auto anchor = maps_of(bare, Op::map, sizes[i].length, sizes[i].repeats);
+            const auto lease = maps_of(ours, Op::map, sizes[i].length, sizes[i].repeats);
+            const auto again = maps_of(bare, Op::remap, sizes[i].length, sizes[i].repeats);
+            if (round == 0) {
+                continue;
+            }
+            for (std::size_t part = 0; part < 3; ++part) {
+                figures[i][part].add(anchor[part], lease[part]);
+            }
+            kept[i].add(again[2], lease[2]);
+        }
+        trips.push_back(maps_of(ours, Op::round_trip, 0, 100)[0]);
+    }
+    const double trip = median(trips);
+    constexpr std::array<const char*, 3> parts{"Map", "Unmap", "Map + Unmap"};
+    Table table({"what", "size", "bare ioctls", "ours/bare", "on top, in round trips", "target"});
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+        for (std::size_t part = 0; part < 3; ++part) {
+            const Rounds& rounds = figures[i][part];
+            const char* target = i == 0                ? (part == 2 ? "<= 1 each" : "<= 1 round trip")
+                                 : i == 2 && part == 2 ? "<= 1.05"
+                                                       : "-";
+            table.row({parts[part], sizes[i].name, duration(median(rounds.anchor)), ratio(rounds),
+                       in_round_trips(rounds, trip), target});
+        }
+    }
+    table.print(
+        fmt::format("Maps over the lease channel; one raw SCM_RIGHTS round trip: {} ({}-{}); medians of {} rounds",
+                    duration(trip), duration(quantile(trips, 0)), duration(quantile(trips, 1)), map_rounds));
+    Table kept_table({"what", "size", "IOAS_MAP of an address that stays mapped", "ours/it"});
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+        kept_table.row({"Map + Unmap", sizes[i].name, duration(median(kept[i].anchor)), ratio(kept[i])});
+    }
+    kept_table.print("For information: against a program that maps its own memory");
+}
+
+// The lease that the maps were measured with is still there, and three connections: two of the user, and the system
+// bus.
+void measure_memory() {
+    const pid_t vault = process_called("iommud-vault");
+    Table table = memory_table();
+    memory_row(table, "keeper", children_called(vault, "iommud-keeper"), "<= 400 KB");
+    memory_row(table, "worker", children_called(vault, "iommud-worker"), "<= 1536 KB");
+    memory_row(table, "monitor, 1 lease", {process_called("iommud")}, "-");
+    memory_row(table, "vault", {vault}, "-");
+    table.print("Memory, with one lease");
+}
+
+void run(uid_t user, const std::string& cgroup) {
+    const int echo = start_echo();
+    const std::string program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "bench_bare_exec";
+    const Memories memories = make_memories({sizes[0].length, sizes[1].length, sizes[2].length});
+    Helper ours([user, echo, &memories] {
+        become_user(user, 64 << 10);
+        return lease_client("/run/iommud/bus", our_device, echo, memories);
+    });
+    Helper process([&cgroup, &program] { return bare_process(anchor_device, cgroup, program); });
+    Helper ioctls([&memories] { return bare_ioctls(anchor_device, memories); });
+    measure_acquire(ours, process, ioctls);
+    measure_maps(ours, ioctls);
+    measure_memory();
+}
+
+}  // namespace
+}  // namespace iommud::bench
+
+int main(int argc, char** argv) {
+    if (argc != 3) {
+        std::fputs("usage: leases USER-ID CGROUP\n", stderr);
+        return 2;
+    }
+    try {
+        iommud::bench::run(static_cast<uid_t>(std::atoi(argv[1])), argv[2]);
+        return 0;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "leases: %s\n", error.what());
+        return 1;
+    }
+}
