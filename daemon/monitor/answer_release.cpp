@@ -6,6 +6,11 @@
 #include "daemon/monitor/monitor.hpp"
 
 namespace iommud::monitor {
+namespace {
+
+constexpr std::size_t most_waiters = 64;
+
+}  // namespace
 
 void answer_release(Monitor& monitor, Connection& connection, const ipc::ReleaseRequest& request) {
     Lease* lease = monitor.leases().find(request.lease);
@@ -17,8 +22,16 @@ void answer_release(Monitor& monitor, Connection& connection, const ipc::Release
         connection.send(ipc::RequestDone{.cookie = request.cookie});
         return;
     }
+    if (lease->releases.size() >= most_waiters) {
+        connection.fail_request(request.cookie, {ErrorCode::invalid_argument,
+                                                 fmt::format("{} requests wait for the end of lease {} already",
+                                                             lease->releases.size(), request.lease)});
+        return;
+    }
     lease->releases.push_back({connection.weak_from_this(), request.cookie});
-    monitor.keepers().take_back(*lease, 0, "released");
+    if (lease->releases.size() == 1) {
+        monitor.keepers().take_back(*lease, 0, "released");
+    }
 }
 
 }  // namespace iommud::monitor

@@ -61,7 +61,7 @@ void AsyncChannel::read_all() {
                 wait_readable();
                 return;
             case ipc::ReceiveResult::closed:
-                end("hung up");
+                end(hung_up);
                 return;
             case ipc::ReceiveResult::malformed:
                 end("sent a packet too large or with too many descriptors");

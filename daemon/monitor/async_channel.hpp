@@ -14,6 +14,8 @@ namespace iommud::monitor {
 
 class AsyncChannel : public std::enable_shared_from_this<AsyncChannel> {
   public:
+    static constexpr const char* hung_up = "hung up";  // the `why` of a peer that has just gone
+
     struct Handlers {
         std::function<void(ipc::Packet&)> packet;
         // Once: the peer hung up, misbehaved or does not read. Nothing is called afterwards.

@@ -90,7 +90,7 @@ void Connection::start_worker() {
 }
 
 void Connection::worker_ended(const std::string& why) {
-    if (why != "hung up") {
+    if (why != AsyncChannel::hung_up) {
         monitor_.expel(*this, why.c_str());
     }
     // otherwise it is on its way out, and the vault will say so

@@ -34,9 +34,17 @@ void fail_waiter(std::optional<Waiter>& waiter, const Error& error) {
 void Keepers::attach(Lease& lease, ipc::Channel channel, UniqueFd pidfd) {
     lease.keeper_pidfd = std::move(pidfd);
     // A keeper's hang-up is not its end: the vault says that, once the kernel has let go.
-    lease.keeper = AsyncChannel::open(
-        monitor_.io(), std::move(channel), {.most_fds = 0, .most_queued = 64 * 1024},
-        {.packet = [this, id = lease.record.id](ipc::Packet& received) { packet(id, received); }, .ended = {}});
+    lease.keeper =
+        AsyncChannel::open(monitor_.io(), std::move(channel), {.most_fds = 0, .most_queued = 64 * 1024},
+                           {.packet = [this, id = lease.record.id](ipc::Packet& received) { packet(id, received); },
+                            .ended = [this, id = lease.record.id](const std::string& why) { channel_ended(id, why); }});
+}
+
+void Keepers::channel_ended(LeaseId id, const std::string& why) {
+    const Lease* lease = monitor_.leases().find(id);
+    if (lease != nullptr && why != AsyncChannel::hung_up) {
+        kill(*lease, why.c_str());
+    }
 }
 
 void Keepers::held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pidfd) {

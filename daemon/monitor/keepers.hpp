@@ -40,6 +40,7 @@ class Keepers {
 
     void attach(Lease& lease, ipc::Channel channel, UniqueFd pidfd);
     void packet(LeaseId id, const ipc::Packet& packet);
+    void channel_ended(LeaseId id, const std::string& why);
     void report(Lease& lease, const ipc::KeeperReport& report);
     void failed(Lease& lease, const ipc::KeeperFailed& failure);
     void lose_patience(LeaseId id);
