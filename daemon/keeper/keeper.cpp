@@ -82,6 +82,12 @@ void Keeper::end_dma() {
     take_back_.close_devices();
     stage_ = Stage::draining;
     reporter_.set_mapped(0, 0, Clock::now());
+    if (parked_count_ > 0) {
+        // DMA has ended, and that is known before these closes, which may never return. One may be of our own device.
+        reporter_.set_state(LeaseState::draining, Clock::now());
+        parked_ = {};
+        parked_count_ = 0;
+    }
     drain();
     if (stage_ == Stage::draining) {
         reporter_.set_state(LeaseState::draining, Clock::now());

@@ -2,6 +2,7 @@
 // client or for the monitor.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -58,6 +59,7 @@ class Keeper {
     void answer_dup(std::size_t index, const iommud_request& request);
     void lost_channel(std::size_t index);
     void sent(LeaseSend outcome);
+    void let_go(UniqueFd descriptor);
 
     [[nodiscard]] Result<void> refresh_geometry();
 
@@ -70,6 +72,8 @@ class Keeper {
     Reporter reporter_;
     UniqueFd lifeline_;
     UniqueFd signals_;
+    std::array<UniqueFd, 16> parked_;  // descriptors of clients that it might take for ever to close
+    std::size_t parked_count_ = 0;
     std::size_t device_count_ = 0;
     Stage stage_ = Stage::serving;
     bool abandoned_ = false;

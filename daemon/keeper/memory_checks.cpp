@@ -2,9 +2,12 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "daemon/base/bytes.hpp"
 
@@ -73,6 +76,14 @@ MemoryVerdict explain_hole(BorrowedFd memory, std::uint64_t offset, std::uint64_
 }
 
 }  // namespace
+
+bool closes_at_once(BorrowedFd descriptor) {
+    if (::fcntl(descriptor.get(), F_GET_SEALS) >= 0) {
+        return true;
+    }
+    msghdr nothing{};
+    return ::recvmsg(descriptor.get(), &nothing, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != ENOTSOCK;
+}
 
 MemoryVerdict check_memory(BorrowedFd memory, std::uint64_t offset, std::uint64_t length, kernel::Access access) {
     if (!memory.valid()) {

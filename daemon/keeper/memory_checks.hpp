@@ -16,6 +16,10 @@ struct MemoryVerdict {
     std::uint64_t page_size = 0;  // the memory's own: larger than a page for hugetlb
 };
 
+// Whether closing the descriptor cannot wait: a memfd's or a socket's cannot, while a FUSE server may keep a close of
+// its file waiting for ever (hazard H4). Asks no file system.
+[[nodiscard]] bool closes_at_once(BorrowedFd descriptor);
+
 // Never waits on anything but the memory's own file. Moves the file's offset (SEEK_HOLE does).
 [[nodiscard]] MemoryVerdict check_memory(BorrowedFd memory, std::uint64_t offset, std::uint64_t length,
                                          kernel::Access access);

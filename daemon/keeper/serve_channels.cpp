@@ -3,6 +3,7 @@
 
 #include "daemon/keeper/failpoint.hpp"
 #include "daemon/keeper/keeper.hpp"
+#include "daemon/keeper/memory_checks.hpp"
 
 namespace iommud::keeper {
 
@@ -11,15 +12,28 @@ void Keeper::handle_channel(std::size_t index) {
     switch (holders_.at(index).receive(request)) {
         case LeaseReceive::request:
             answer(index, request);
-            return;  // the client's memory is closed after it has its answer
+            break;
         case LeaseReceive::empty:
-            return;
+            break;
         case LeaseReceive::closed:
             lost_channel(index);
-            return;
+            break;
         case LeaseReceive::ended:
             begin_release();
-            return;
+            break;
+    }
+    let_go(std::move(request.descriptor));
+}
+
+// A close that waits for a client's FUSE server would keep this lease from being taken back. So what might wait stays
+// open until DMA has ended; a client that sends much of it ends its lease.
+void Keeper::let_go(UniqueFd descriptor) {
+    if (!descriptor.valid() || closes_at_once(descriptor.borrow())) {
+        return;
+    }
+    parked_[parked_count_++] = std::move(descriptor);
+    if (parked_count_ == parked_.size()) {
+        begin_release();
     }
 }
 

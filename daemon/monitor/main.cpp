@@ -73,7 +73,7 @@ int main(int argc, char** argv) {
     if (options.verbose) {
         log::set_most_verbose(log::Priority::debug);
     }
-    std::signal(SIGPIPE, SIG_IGN);
+    static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
     try {
         monitor::run(options);
     } catch (const std::exception& error) {

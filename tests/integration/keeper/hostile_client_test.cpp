@@ -204,17 +204,31 @@ TEST(HostileClient, NoDescriptorIsLeftBehind) {
     KeeperProcess keeper;
     const Client client = keeper.client();
     const UniqueFd memory = dma_memory(page);
-    const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
 
     for (int i = 0; i < 300; ++i) {
         const iommud_reply mapped = client.map(memory.borrow(), page);
         ASSERT_EQ(client.unmap(mapped.value).error, IOMMUD_ERROR_NONE);
-        ASSERT_EQ(client.map(null.borrow(), page).value, IOMMUD_MEMORY_NOT_MEMFD);
+        ASSERT_EQ(client.map(socket.borrow(), page).value, IOMMUD_MEMORY_NOT_MEMFD);
         ASSERT_EQ(client.call({IOMMUD_QUERY, 1, 1, 0, 0, 0}, memory.borrow()).error, IOMMUD_ERROR_INVALID_ARGUMENT);
         ASSERT_TRUE(client.dup().fd().valid());
     }
 
     EXPECT_EQ(client.query().maps, 0U);
+}
+
+TEST(HostileClient, FilesThatAreNoMemoryAreRefusedAndManyOfThemEndTheLease) {
+    // Each might be one that never closes, so that the keeper holds on to it until DMA has ended.
+    constexpr int most = 16;
+    KeeperProcess keeper;
+    const Client client = keeper.client();
+    const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+
+    for (int i = 0; i < most; ++i) {
+        ASSERT_EQ(client.map(null.borrow(), page).value, IOMMUD_MEMORY_NOT_MEMFD);
+    }
+
+    EXPECT_EQ(keeper.exit_code(), 0);
 }
 
 TEST(HostileClient, OneThatWritesWithoutEndDoesNotHideATakeBack) {

@@ -5,7 +5,8 @@
  * descriptor (SCM_RIGHTS); each request gets exactly one reply, in the order of requests; events come in between.
  *
  * The lease ends when the last copy of its descriptors is closed, and by any of: IOMMUD_RELEASE, shutdown(2) of the
- * socket, an empty packet, a packet that is none of these structures, or replies left unread until one does not fit.
+ * socket (of its reading side alone: at the next answer), an empty packet, a packet that is none of these structures,
+ * replies left unread until one does not fit, or 16 descriptors that are neither memory nor sockets.
  */
 #ifndef IOMMUD_LEASE_CHANNEL_H
 #define IOMMUD_LEASE_CHANNEL_H
