@@ -42,9 +42,8 @@ tl::unexpected<Error> not_bound(const PciAddress& device) {
         return fail(ErrorCode::kernel_unsupported,
                     fmt::format("{} is bound to {}, but this kernel makes no node for it", device.text(), driver));
     }
-    return fail(ErrorCode::group_not_viable,
-                fmt::format("{} is bound to {}; bind it to vfio-pci: iommuctl device bind {}", device.text(),
-                            driver.empty() ? "no driver" : driver, device.text()));
+    return fail(ErrorCode::group_not_viable, fmt::format("{} is bound to {}; an administrator binds it to vfio-pci",
+                                                         device.text(), driver.empty() ? "no driver" : driver));
 }
 
 tl::unexpected<Error> cannot_open(const std::string& node, int error, ErrorCode when_absent) {
