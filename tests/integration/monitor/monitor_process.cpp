@@ -1,0 +1,112 @@
+#include "tests/integration/monitor/monitor_process.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <stdexcept>
+
+namespace iommud::test {
+namespace {
+
+constexpr int patience_ms = 5000;
+
+bool readable(int fd) {
+    pollfd entry{fd, POLLIN, 0};
+    return ::poll(&entry, 1, patience_ms) == 1;
+}
+
+sockaddr_un address_of(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+    return address;
+}
+
+template <class Call>
+void must(Call result, const char* what) {
+    if (result < 0) {
+        throw std::runtime_error(errno_message(what, errno));
+    }
+}
+
+}  // namespace
+
+ipc::Packet next_packet(const ipc::Channel& channel) {
+    ipc::Packet packet;
+    if (!readable(channel.fd().get()) || channel.receive(packet) != ipc::ReceiveResult::packet) {
+        packet.bytes.clear();
+    }
+    return packet;
+}
+
+MonitorProcess::MonitorProcess() {
+    std::string pattern = std::filesystem::temp_directory_path() / "iommud-monitor.XXXXXX";
+    work_ = ::mkdtemp(pattern.data());
+    std::filesystem::create_directories(work_ / "run" / "vault");
+    std::filesystem::create_directories(work_ / "etc" / "policy.d");
+    std::filesystem::permissions(work_ / "etc" / "policy.d", std::filesystem::perms(0755));
+    const std::string policy = work_ / "etc" / "policy.d" / "10.json";
+    std::ofstream(policy)
+        << R"({"version": 1, "accounts": [{"match": {"uids": ")" << ::getuid()
+        << R"("}, "memory": "12MiB"}], "rules": [{"id": "edu", "effect": "allow", "subjects": [{"uids": ")"
+        << ::getuid() << R"("}], "devices": [{"address": "0000:00:04.0"}]}]})";
+    std::filesystem::permissions(policy, std::filesystem::perms(0644));
+
+    const UniqueFd listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    const sockaddr_un address = address_of(work_ / "run" / "vault" / "monitor");
+    must(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind");
+    must(::listen(listener.get(), 1), "listen");
+    pid_ = ::fork();
+    if (pid_ == 0) {
+        const std::string run = work_ / "run";
+        const std::string config = work_ / "etc";
+        ::execl(IOMMUD_MONITOR, IOMMUD_MONITOR, "--kernel=simulated", "--run", run.c_str(), "--config", config.c_str(),
+                nullptr);
+        ::_exit(127);
+    }
+    readable(listener.get());
+    vault_ = ipc::Channel(UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)));
+    ipc::VaultHello hello;
+    hello.kernel = KernelInterface::simulated;
+    static_cast<void>(vault_.send(hello));
+    static_cast<void>(vault_.send(ipc::HoldingsComplete{}));
+}
+
+MonitorProcess::~MonitorProcess() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    std::filesystem::remove_all(work_);
+}
+
+bool MonitorProcess::alive() const {
+    return ::waitpid(pid_, nullptr, WNOHANG) == 0;
+}
+
+Served MonitorProcess::connect(bool admin) const {
+    Served served{UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), 0, {}};
+    const sockaddr_un address = address_of(work_ / "run" / (admin ? "admin/bus" : "bus"));
+    must(::connect(served.client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), "connect");
+    must(::send(served.client.get(), "", 1, 0), "send");
+    ipc::Packet packet = next_packet(vault_);
+    const auto start = ipc::decode<ipc::StartWorker>(packet.bytes);
+    if (!start || packet.fds.size() != 2) {
+        throw std::runtime_error("no worker was started");
+    }
+    served.slot = start->slot;
+    served.worker = ipc::Channel(std::move(packet.fds[1]));
+    while (!ipc::decode<ipc::ViewComplete>(packet.bytes)) {
+        packet = next_packet(served.worker);
+        if (packet.bytes.empty()) {
+            throw std::runtime_error("the worker's view is not complete");
+        }
+    }
+    return served;
+}
+
+}  // namespace iommud::test

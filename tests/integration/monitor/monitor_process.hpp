@@ -1,0 +1,51 @@
+// A monitor on the simulated kernel whose vault is the test: it sees every verb, and holds the worker's end of each
+// connection's channel.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "daemon/ipc/channel.hpp"
+#include "daemon/ipc/keeper_messages.hpp"
+#include "daemon/ipc/vault_messages.hpp"
+
+namespace iommud::test {
+
+// The next packet, or an empty one after five seconds or at a hang-up.
+ipc::Packet next_packet(const ipc::Channel& channel);
+
+// A client's connection and the channel that its worker would have.
+struct Served {
+    UniqueFd client;
+    std::uint32_t slot = 0;
+    ipc::Channel worker;
+};
+
+class MonitorProcess {
+  public:
+    MonitorProcess();
+    ~MonitorProcess();
+    MonitorProcess(const MonitorProcess&) = delete;
+    MonitorProcess& operator=(const MonitorProcess&) = delete;
+
+    // Connects to the clients' (or the administrator's) socket, says a byte, and takes the worker's place. The view
+    // that the monitor sends first has been read.
+    [[nodiscard]] Served connect(bool admin = false) const;
+    [[nodiscard]] const ipc::Channel& vault() const { return vault_; }
+    [[nodiscard]] bool alive() const;
+    // The verb that comes next to the vault, decoded; nothing when another one comes, or none.
+    template <class Verb>
+    [[nodiscard]] std::optional<Verb> verb() const {
+        return ipc::decode<Verb>(next_packet(vault_).bytes);
+    }
+
+  private:
+    std::filesystem::path work_;
+    pid_t pid_ = -1;
+    ipc::Channel vault_;
+};
+
+}  // namespace iommud::test
