@@ -83,8 +83,7 @@ class Stack(unittest.TestCase):
         environment = dict(os.environ, IOMMUD_ADDRESS=f"unix:path={self.run_folder}/bus")
         holder = subprocess.Popen([os.environ["IOMMUCTL"], "run", "--device", device, "--memory", memory, "--",
                                    "python3", "-c", code, "{lease}", str(theirs.fileno())],
-                                  env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL)
+                                  env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.PIPE)
         theirs.close()
         _, fds, _, _ = socket.recv_fds(ours, 16, 1)
         ours.close()
