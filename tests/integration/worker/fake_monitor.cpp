@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -112,6 +114,18 @@ ipc::Bytes WorkerTest::next_frame() {
     EXPECT_EQ(monitor.receive(packet), ipc::ReceiveResult::packet) << "the worker sends nothing";
     EXPECT_TRUE(packet.fds.empty());
     return packet.bytes;
+}
+
+void WorkerTest::await_taken() {
+    for (int waited = 0; waited < patience_ms * 10; ++waited) {
+        int unread = 0;
+        ASSERT_EQ(::ioctl(monitor.fd().get(), SIOCOUTQ, &unread), 0);
+        if (unread == 0) {
+            return;
+        }
+        ::usleep(100);
+    }
+    FAIL() << "the worker does not take a frame";
 }
 
 ipc::LeaseView WorkerTest::lease_view(LeaseId lease, LeaseState state) {

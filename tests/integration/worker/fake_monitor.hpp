@@ -29,9 +29,11 @@ class WorkerTest : public testing::Test {
     void begin(ConnectionKind kind = ConnectionKind::client);
     void introduce(ConnectionKind kind);
 
+    // Returns when the worker has taken the frame (or has gone): what the client asks afterwards is answered with it.
     template <class Message>
     void tell(const Message& message, std::vector<BorrowedFd> fds = {}) {
         ASSERT_EQ(monitor.send(message, fds), ipc::SendResult::sent);
+        await_taken();
     }
     // The worker's next frame, which must be a `Message`.
     template <class Message>
@@ -41,6 +43,7 @@ class WorkerTest : public testing::Test {
         return message.value_or(Message{});
     }
     ipc::Bytes next_frame();
+    void await_taken();
 
     // A lease of the first device, as a LeaseView tells it.
     static ipc::LeaseView lease_view(LeaseId lease, LeaseState state);
