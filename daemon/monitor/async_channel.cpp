@@ -43,30 +43,27 @@ void AsyncChannel::wait_readable() {
     descriptor_.async_wait(boost::asio::posix::descriptor_base::wait_read,
                            [weak = weak_from_this()](const boost::system::error_code& error) {
                                if (const auto self = weak.lock(); self && !error && self->channel_.open()) {
-                                   self->read_all();
+                                   self->read_one();
                                }
                            });
 }
 
-void AsyncChannel::read_all() {
+void AsyncChannel::read_one() {
     const auto keep_alive = shared_from_this();  // a handler may drop the last reference
     ipc::Packet packet;
-    // A peer that always has something to say must not keep the reactor to itself.
-    for (int turn = 0; turn < 64 && channel_.open(); ++turn) {
-        switch (channel_.receive(packet, limits_.most_fds)) {
-            case ipc::ReceiveResult::packet:
-                handlers_.packet(packet);
-                break;
-            case ipc::ReceiveResult::empty:
-                wait_readable();
-                return;
-            case ipc::ReceiveResult::closed:
-                end(hung_up);
-                return;
-            case ipc::ReceiveResult::malformed:
-                end("sent a packet too large or with too many descriptors");
-                return;
-        }
+    // One at a time: mostly there is no second one, and wait_readable() tells at once when there is.
+    switch (channel_.receive(packet, limits_.most_fds)) {
+        case ipc::ReceiveResult::packet:
+            handlers_.packet(packet);
+            break;
+        case ipc::ReceiveResult::empty:
+            break;
+        case ipc::ReceiveResult::closed:
+            end(hung_up);
+            return;
+        case ipc::ReceiveResult::malformed:
+            end("sent a packet too large or with too many descriptors");
+            return;
     }
     if (channel_.open()) {
         wait_readable();

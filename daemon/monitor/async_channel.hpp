@@ -47,7 +47,7 @@ class AsyncChannel : public std::enable_shared_from_this<AsyncChannel> {
     };
 
     void wait_readable();
-    void read_all();
+    void read_one();
     void wait_writable();
     void write_queued();
     void end(const std::string& why);

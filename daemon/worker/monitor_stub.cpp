@@ -14,6 +14,13 @@ constexpr int start_limit_ms = 10'000;
 // Many views at once give the client its turn in between.
 constexpr int most_frames_per_turn = 64;
 
+// Views come in crowds; after an answer there is mostly nothing to read, and arm() tells when there is.
+bool alone(const Frame& frame) {
+    return std::holds_alternative<ipc::RequestFailed>(frame) || std::holds_alternative<ipc::RequestDone>(frame) ||
+           std::holds_alternative<ipc::DeliveryComing>(frame) || std::holds_alternative<ipc::ExplainEntries>(frame) ||
+           std::holds_alternative<ipc::AccountsEntries>(frame);
+}
+
 }  // namespace
 
 MonitorStub::MonitorStub(boost::asio::io_context& io, UniqueFd socket)
@@ -55,7 +62,8 @@ void MonitorStub::arm() {
 }
 
 void MonitorStub::turn() {
-    for (int frames = 0; frames < most_frames_per_turn; ++frames) {
+    bool more = true;
+    for (int frames = 0; more && frames < most_frames_per_turn; ++frames) {
         const ipc::ReceiveResult result = channel_.receive(packet_);
         if (result == ipc::ReceiveResult::closed) {
             return io_.stop();
@@ -67,6 +75,7 @@ void MonitorStub::turn() {
             break;
         }
         Frame frame = accept();
+        more = !alone(frame);
         UniqueFd fd = packet_.fds.empty() ? UniqueFd() : std::move(packet_.fds.front());
         sink_->on_frame(std::move(frame), std::move(fd));
     }
