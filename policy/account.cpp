@@ -24,17 +24,23 @@ void find_account_entries(const Policy& policy, std::uint32_t uid, std::span<con
     }
 }
 
+void find_account_entries(const Policy& policy, const Subject& subject, std::vector<std::uint32_t>& entries) {
+    const std::uint32_t payer = payer_of(subject);
+    // The groups of the one who asks are not those of the one who pays.
+    find_account_entries(policy, payer, payer == subject.uid ? subject.groups : policy.names.groups_of(payer), entries);
+}
+
 std::optional<Account> account_of(const Policy& policy, const Subject& subject) {
-    if (subject.uid >= first_daemon_uid) {
+    if (subject.uid >= first_daemon_uid || payer_of(subject) >= first_daemon_uid) {
         return std::nullopt;
     }
     std::vector<std::uint32_t> entries;
-    find_account_entries(policy, subject.uid, subject.groups, entries);
+    find_account_entries(policy, subject, entries);
     if (entries.size() != 1) {
         return std::nullopt;
     }
     const AccountEntry& entry = policy.accounts[entries[0]];
-    return Account{entry.charge.value_or(subject.uid), entry.memory, entry.leases, entry.devices};
+    return Account{entry.charge.value_or(payer_of(subject)), entry.memory, entry.leases, entry.devices};
 }
 
 void build_account_index(Policy& policy) {

@@ -16,6 +16,11 @@ struct Account {
     bool operator==(const Account&) const = default;
 };
 
+// Whose account it is unless policy says "charge": in a container its root, else whoever asks.
+[[nodiscard]] inline std::uint32_t payer_of(const Subject& subject) {
+    return subject.container ? subject.container->payer : subject.uid;
+}
+
 // User before uid range before group. Nothing for a subject without an account, for one whose groups have several, and
 // for the daemon's own uids: no account is no lease.
 [[nodiscard]] std::optional<Account> account_of(const Policy& policy, const Subject& subject);
@@ -24,6 +29,7 @@ struct Account {
 // several groups have an account.
 void find_account_entries(const Policy& policy, std::uint32_t uid, std::span<const std::uint32_t> groups,
                           std::vector<std::uint32_t>& entries);
+void find_account_entries(const Policy& policy, const Subject& subject, std::vector<std::uint32_t>& entries);
 void build_account_index(Policy& policy);
 
 }  // namespace iommud::policy

@@ -34,7 +34,8 @@ Decision explain(const Policy& policy, const Subject& subject, const Request& re
 }
 
 std::string subject_text(const Policy& policy, const Subject& subject) {
-    return policy.names.user_text(subject.uid);
+    const std::string user = policy.names.user_text(subject.uid);
+    return subject.container ? user + " of container " + subject.container->id : user;
 }
 
 }  // namespace iommud::policy

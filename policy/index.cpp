@@ -18,10 +18,14 @@ void add_subject(SubjectIndex& index, const SubjectPattern& pattern, std::uint32
     } else if (pattern.unit) {
         index.by_unit[*pattern.unit].push_back(rule);
         index.any_unit.push_back(rule);
+    } else if (pattern.endpoint && !pattern.endpoint->prefix) {
+        index.by_endpoint[pattern.endpoint->begins].push_back(rule);
     } else if (pattern.uids) {
         index.by_range.add(*pattern.uids, rule);
     } else if (pattern.group) {
         index.by_group[*pattern.group].push_back(rule);
+    } else if (pattern.endpoint) {
+        index.by_endpoints.push_back(rule);
     }
 }
 

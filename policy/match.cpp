@@ -18,11 +18,28 @@ void sort_unique(std::vector<std::uint32_t>& numbers) {
     numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
 }
 
+// Which container somebody is in is always known: by the socket.
+bool in_endpoint(const SubjectPattern& pattern, const Subject& subject) {
+    return !pattern.endpoint || (subject.container && pattern.endpoint->matches(subject.container->id));
+}
+
+bool annotated(const SubjectPattern& pattern, const Subject& subject) {
+    if (!pattern.annotation) {
+        return true;
+    }
+    if (!subject.container) {
+        return false;
+    }
+    const auto found = subject.container->annotations.find(pattern.annotation->key);
+    return found != subject.container->annotations.end() && found->second == pattern.annotation->value;
+}
+
 bool allow_subject(const SubjectPattern& pattern, const Subject& subject) {
     return !pattern.nobody && (!pattern.user || *pattern.user == subject.uid) &&
            (!pattern.uids || pattern.uids->contains(subject.uid)) &&
            (!pattern.group || contains(subject.groups, *pattern.group)) &&
-           (!pattern.unit || (subject.has_pidfd && subject.unit == *pattern.unit));
+           (!pattern.unit || (subject.has_pidfd && subject.unit == *pattern.unit)) && in_endpoint(pattern, subject) &&
+           annotated(pattern, subject);
 }
 
 bool deny_subject(const SubjectPattern& pattern, const Asker& asker) {
@@ -32,7 +49,8 @@ bool deny_subject(const SubjectPattern& pattern, const Asker& asker) {
     return (!pattern.user || contains(uids, *pattern.user)) &&
            (!pattern.uids || std::any_of(uids.begin(), uids.end(), in_range)) &&
            (!pattern.group || contains(asker.denied_as_groups, *pattern.group)) &&
-           (!pattern.unit || !unit_known || *asker.subject.unit == *pattern.unit);
+           (!pattern.unit || !unit_known || *asker.subject.unit == *pattern.unit) &&
+           in_endpoint(pattern, asker.subject);
 }
 
 template <class T>
@@ -84,7 +102,9 @@ Asker::Asker(const Policy& policy, const Subject& the_subject)
     if (const auto account = account_of(policy, subject)) {
         denied_as_uids.push_back(account->uid);
     }
+    denied_as_uids.push_back(payer_of(subject));
     policy.names.owners_of(subject.uid, denied_as_uids);
+    policy.names.owners_of(payer_of(subject), denied_as_uids);
     sort_unique(denied_as_uids);
     for (const std::uint32_t uid : denied_as_uids) {
         append_all(policy.names.groups_of(uid), denied_as_groups);
@@ -126,6 +146,12 @@ std::vector<std::uint32_t> rules_about(const Policy& policy, const Asker& asker,
         append_found(policy.allows.by_unit, *subject.unit, rules);
     } else {
         append_all(policy.denies.any_unit, rules);
+    }
+    if (subject.container) {
+        for (const SubjectIndex* index : {&policy.denies, &policy.allows}) {
+            append_found(index->by_endpoint, subject.container->id, rules);
+            append_all(index->by_endpoints, rules);
+        }
     }
     sort_unique(rules);
     return rules;

@@ -39,6 +39,47 @@ std::optional<std::string> read_unit(LoadContext& context, const JsonValue& valu
     return unit;
 }
 
+constexpr std::size_t longest_id = 128;
+
+std::optional<EndpointPattern> read_endpoint(LoadContext& context, const JsonValue& value) {
+    constexpr std::string_view allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    std::string_view id = value.text();
+    const bool prefix = id.ends_with('*');
+    id.remove_suffix(prefix ? 1 : 0);
+    if (value.kind() != JsonKind::string || (id.empty() && !prefix) || id.size() > longest_id || id.starts_with('.') ||
+        id.find_first_not_of(allowed) != id.npos) {
+        context.error(value, R"(a container's id, the beginning of one such as "web-*", or "*" for every container)");
+        return std::nullopt;
+    }
+    return EndpointPattern{std::string(id), prefix};
+}
+
+std::optional<AnnotationPattern> read_annotation(LoadContext& context, const JsonValue& value) {
+    constexpr std::string_view expected = R"(an annotation, such as "org.example.team=storage")";
+    const auto text = read_string(context, value, expected);
+    const std::size_t equals = text ? text->find('=') : std::string::npos;
+    if (!text) {
+        return std::nullopt;
+    }
+    if (equals == std::string::npos || equals == 0) {
+        context.error(value, expected);
+        return std::nullopt;
+    }
+    return AnnotationPattern{text->substr(0, equals), text->substr(equals + 1)};
+}
+
+// Whoever makes a container gives it its annotations: alone they would let everybody in, and a deny would keep nobody
+// out.
+void check_annotation(LoadContext& context, const JsonValue& value, const SubjectPattern& pattern, Effect effect) {
+    if (effect == Effect::deny) {
+        context.error_at(value, R"("annotation" in a deny: whoever makes the container would leave it out)");
+    } else if (!pattern.user && !pattern.uids && !pattern.group && !pattern.unit && !pattern.nobody &&
+               (!pattern.endpoint || pattern.endpoint->every())) {
+        context.error_at(value, R"("annotation" alone: whoever makes the container chooses it; it may only narrow)"
+                                R"( "user", "uids", "group", "unit" or an "endpoint" other than "*")");
+    }
+}
+
 std::optional<AddressGlob> read_address(LoadContext& context, const JsonValue& value) {
     constexpr std::string_view expected = R"(an address such as "0000:81:00.0" or, with * and ?, "0000:81:*")";
     AddressGlob::Fault fault = AddressGlob::Fault::characters;
@@ -71,7 +112,7 @@ void read_class(LoadContext& context, const JsonValue& value, DevicePattern& pat
 }  // namespace
 
 SubjectPattern read_subject(LoadContext& context, const JsonValue& value, Effect effect) {
-    const ObjectReader reader(context, value, {"user", "uids", "group", "unit"});
+    const ObjectReader reader(context, value, {"user", "uids", "group", "unit", "endpoint", "annotation"});
     // A deny for somebody who does not exist is most likely a misspelt one: it would deny nothing.
     const Unknown unknown = effect == Effect::deny ? Unknown::error : Unknown::warning;
     SubjectPattern pattern;
@@ -91,8 +132,17 @@ SubjectPattern read_subject(LoadContext& context, const JsonValue& value, Effect
         pattern.unit = read_unit(context, *unit);
         append_part(pattern.text, "unit", *unit);
     }
+    if (const auto endpoint = reader.find("endpoint")) {
+        pattern.endpoint = read_endpoint(context, *endpoint);
+        append_part(pattern.text, "endpoint", *endpoint);
+    }
+    if (const auto annotation = reader.find("annotation")) {
+        pattern.annotation = read_annotation(context, *annotation);
+        append_part(pattern.text, "annotation", *annotation);
+        check_annotation(context, *annotation, pattern, effect);
+    }
     if (reader.is_object() && !value.first_child()) {
-        context.error_at(value, R"(an empty subject: at least one of "user", "uids", "group" and "unit")");
+        context.error_at(value, R"(an empty subject: at least one of "user", "uids", "group", "unit" and "endpoint")");
     }
     return pattern;
 }

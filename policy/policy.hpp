@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -34,14 +35,34 @@ struct Where {
     unsigned line = 0;
 };
 
+// Containers by id: one, or all that begin so ("web-*"); "*" is every container.
+struct EndpointPattern {
+    std::string begins;
+    bool prefix = false;
+    [[nodiscard]] bool matches(std::string_view id) const { return prefix ? id.starts_with(begins) : id == begins; }
+    [[nodiscard]] bool every() const { return prefix && begins.empty(); }
+    // Whether this matches all that `narrow` does.
+    [[nodiscard]] bool covers(const EndpointPattern& narrow) const {
+        return prefix ? narrow.begins.starts_with(begins) : !narrow.prefix && narrow.begins == begins;
+    }
+};
+
+struct AnnotationPattern {
+    std::string key;
+    std::string value;
+    bool operator==(const AnnotationPattern&) const = default;
+};
+
 // One entry of a rule's "subjects": every part that is there must match.
 struct SubjectPattern {
     std::optional<std::uint32_t> user;
     std::optional<UidRange> uids;
     std::optional<std::uint32_t> group;
     std::optional<std::string> unit;
-    bool nobody = false;  // names somebody who does not exist: an allow that never matches
-    std::string text;     // "user alice, unit router.service"
+    std::optional<EndpointPattern> endpoint;
+    std::optional<AnnotationPattern> annotation;  // of an allow only, beside something else
+    bool nobody = false;                          // names somebody who does not exist: an allow that never matches
+    std::string text;                             // "user alice, unit router.service"
 };
 
 // One entry of a rule's "devices": every part that is there must match.
@@ -99,6 +120,8 @@ struct SubjectIndex {
     std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> by_group;
     std::unordered_map<std::string, std::vector<std::uint32_t>> by_unit;
     std::vector<std::uint32_t> any_unit;  // all that stand in by_unit
+    std::unordered_map<std::string, std::vector<std::uint32_t>> by_endpoint;
+    std::vector<std::uint32_t> by_endpoints;  // by the beginning of an id
     RangeIndex by_range;
     std::vector<std::uint32_t> everybody;
     // Those of everybody that name devices by plain addresses only, such as lists of what is the host's own.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,13 @@
 
 namespace iommud::policy {
 
+// What a container was registered with by its engine.
+struct Container {
+    std::string id;
+    std::uint32_t payer = 0;                         // the container's root: it pays, whoever in there asks
+    std::map<std::string, std::string> annotations;  // by whoever made the container: they narrow, and no more
+};
+
 struct Subject {
     std::uint32_t uid = 0xffffffff;     // an unset subject is nobody
     std::vector<std::uint32_t> groups;  // SO_PEERGROUPS and the effective gid, which those lack
@@ -18,6 +26,7 @@ struct Subject {
     // matches and an allow for none does.
     std::optional<std::string> unit;
     bool has_pidfd = false;  // the kernel gave one; without it no unit, no `direct`, no `legacy` (DESIGN I3)
+    std::optional<Container> container = std::nullopt;  // nothing: came through the host's own socket
 };
 
 // Nothing for an attribute that could not be read: a deny that asks for it matches, an allow does not.

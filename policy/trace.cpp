@@ -65,7 +65,7 @@ void explain_deny(const Question& question, const Rule& rule, const RuleVerdict&
 std::optional<AccountEntry> account_entry(const Question& question) {
     std::vector<std::uint32_t> entries;
     const Subject& subject = question.asker.subject;
-    find_account_entries(question.policy, subject.uid, subject.groups, entries);
+    find_account_entries(question.policy, subject, entries);
     return entries.size() == 1 ? std::optional(question.policy.accounts[entries[0]]) : std::nullopt;
 }
 

@@ -21,7 +21,8 @@ bool subject_under(const Names& names, const SubjectPattern& narrow, const Subje
         return (narrow.user && range.contains(*narrow.user)) || (narrow.uids && range.contains(*narrow.uids));
     };
     return (!wide.user || narrow.user == wide.user) && (!wide.uids || in_range(*wide.uids)) &&
-           (!wide.group || in_group(*wide.group)) && (!wide.unit || narrow.unit == wide.unit);
+           (!wide.group || in_group(*wide.group)) && (!wide.unit || narrow.unit == wide.unit) &&
+           (!wide.endpoint || (narrow.endpoint && wide.endpoint->covers(*narrow.endpoint)));
 }
 
 bool device_under(const DevicePattern& narrow, const DevicePattern& wide) {
@@ -104,7 +105,8 @@ void warn_of_overlapping_subjects(LoadContext& context, const Policy& policy, co
     for (std::uint32_t i = 0; i < policy.rules.size(); ++i) {
         std::vector<UidRange> ranges;
         for (const SubjectPattern& pattern : policy.rules[i].subjects) {
-            if (pattern.uids && !pattern.user && !pattern.group && !pattern.unit) {
+            if (pattern.uids && !pattern.user && !pattern.group && !pattern.unit && !pattern.endpoint &&
+                !pattern.annotation) {
                 ranges.push_back(*pattern.uids);
             }
         }

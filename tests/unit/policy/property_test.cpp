@@ -35,7 +35,10 @@ const std::vector<std::string> subjects{R"({"user": "alice"})",
                                         R"({"uids": "100000-200000"})",
                                         R"({"uids": "0-2147483647"})",
                                         R"({"unit": "router.service"})",
-                                        R"({"unit": "ci.service", "uids": "1000-1002"})"};
+                                        R"({"unit": "ci.service", "uids": "1000-1002"})",
+                                        R"({"endpoint": "web-1"})",
+                                        R"({"endpoint": "web-*", "group": "users"})",
+                                        R"({"endpoint": "*"})"};
 const std::vector<std::string> devices{R"({"address": "*"})",
                                        R"({"address": "0000:81:00.*"})",
                                        R"({"address": "0000:00:1f.2"})",
@@ -85,6 +88,10 @@ Subject random_subject(Dice& dice) {
     subject.groups = dice.pick<std::vector<std::uint32_t>>({{}, {users}, {users, vfio}, {kvm, vfio}});
     subject.unit = dice.pick<std::optional<std::string>>({std::nullopt, "", "router.service", "ci.service"});
     subject.has_pidfd = !dice.one_in(4);
+    if (dice.one_in(2)) {
+        subject.container = Container{
+            dice.pick<std::string>({"web-1", "web-2", "db"}), dice.pick<std::uint32_t>({0, alice, 100000}), {}};
+    }
     return subject;
 }
 

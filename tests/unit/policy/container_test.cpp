@@ -1,0 +1,130 @@
+// Containers as subjects: by the endpoint they came through, and by annotations, which only ever narrow.
+#include "tests/unit/policy/support.hpp"
+
+namespace iommud::policy {
+namespace {
+
+Subject in_container(std::uint32_t uid, std::string id, std::map<std::string, std::string> annotations = {}) {
+    Subject subject = user(uid);
+    subject.container = Container{std::move(id), uid, std::move(annotations)};
+    return subject;
+}
+
+bool given(const std::string& subjects, const Subject& subject) {
+    const Policy policy =
+        with_rules(R"({"id": "r", "effect": "allow", "devices": [{"address": "*"}], "subjects": )" + subjects + "}");
+    return evaluate(policy, subject, ask({nic()})).allowed;
+}
+
+bool denied(const std::string& subjects, const Subject& subject) {
+    const Policy policy = with_rules(
+        R"({"id": "all", "effect": "allow", "devices": [{"address": "*"}], "subjects": [{"uids": "0-2147483647"}]},)"
+        R"({"id": "r", "effect": "deny", "subjects": )" +
+        subjects + "}");
+    return !evaluate(policy, subject, ask({nic()})).allowed;
+}
+
+TEST(Endpoint, MatchesItsContainerWhateverTheUid) {
+    EXPECT_TRUE(given(R"([{"endpoint": "web-1"}])", in_container(bob, "web-1")));
+    EXPECT_TRUE(given(R"([{"endpoint": "web-1"}])", in_container(100033, "web-1")));
+}
+
+TEST(Endpoint, MatchesNoOtherContainerAndNotTheHost) {
+    EXPECT_FALSE(given(R"([{"endpoint": "web-1"}])", in_container(bob, "web-10")));
+    EXPECT_FALSE(given(R"([{"endpoint": "web-1"}])", in_container(bob, "web-")));
+    EXPECT_FALSE(given(R"([{"endpoint": "web-1"}])", user(bob)));
+    EXPECT_FALSE(given(R"([{"endpoint": "*"}])", user(bob)));
+}
+
+TEST(Endpoint, WithAStarMatchesByTheBeginning) {
+    EXPECT_TRUE(given(R"([{"endpoint": "web-*"}])", in_container(bob, "web-1")));
+    EXPECT_TRUE(given(R"([{"endpoint": "web-*"}])", in_container(bob, "web-")));
+    EXPECT_FALSE(given(R"([{"endpoint": "web-*"}])", in_container(bob, "db-1")));
+    EXPECT_TRUE(given(R"([{"endpoint": "*"}])", in_container(bob, "db-1")));
+}
+
+TEST(Endpoint, NarrowsAUser) {
+    EXPECT_TRUE(given(R"([{"user": "bob", "endpoint": "web-1"}])", in_container(bob, "web-1")));
+    EXPECT_FALSE(given(R"([{"user": "bob", "endpoint": "web-1"}])", in_container(alice, "web-1")));
+    EXPECT_FALSE(given(R"([{"user": "bob", "endpoint": "web-1"}])", user(bob)));
+}
+
+TEST(Endpoint, IsDenied) {
+    EXPECT_TRUE(denied(R"([{"endpoint": "web-*"}])", in_container(bob, "web-1")));
+    EXPECT_TRUE(denied(R"([{"endpoint": "web-1"}])", in_container(bob, "web-1")));
+    EXPECT_FALSE(denied(R"([{"endpoint": "web-*"}])", in_container(bob, "db-1")));
+    EXPECT_FALSE(denied(R"([{"endpoint": "*"}])", user(bob)));
+}
+
+TEST(Annotation, NarrowsWhatTheKernelSays) {
+    const std::string subjects = R"([{"user": "bob", "annotation": "team=storage"}])";
+
+    EXPECT_TRUE(given(subjects, in_container(bob, "web-1", {{"team", "storage"}, {"x", "y"}})));
+    EXPECT_FALSE(given(subjects, in_container(bob, "web-1", {{"team", "net"}})));
+    EXPECT_FALSE(given(subjects, in_container(bob, "web-1")));
+    EXPECT_FALSE(given(subjects, user(bob)));
+    EXPECT_FALSE(given(subjects, in_container(alice, "web-1", {{"team", "storage"}})));
+}
+
+TEST(Annotation, EndsAtTheFirstEqualsSign) {
+    EXPECT_TRUE(given(R"([{"user": "bob", "annotation": "a=b=c"}])", in_container(bob, "web-1", {{"a", "b=c"}})));
+    EXPECT_TRUE(given(R"([{"user": "bob", "annotation": "a="}])", in_container(bob, "web-1", {{"a", ""}})));
+}
+
+const char* const accounts = R"({"version": 1,
+    "accounts": [{"match": {"user": "alice"}, "memory": "1GiB"}, {"match": {"uids": "100000-165535"}, "charge": "alice"},
+                 {"match": {"group": "kvm"}, "memory": "2GiB"}, {"match": {"user": "root"}, "memory": "3GiB"}],
+    "rules": [{"id": "all", "effect": "allow", "subjects": [{"uids": "0-2147483647"}], "devices": [{"address": "*"}]},
+              {"id": "not-bob", "effect": "deny", "subjects": [{"user": "bob"}]}]})";
+
+Subject owned_by(std::uint32_t owner, std::uint32_t uid, std::vector<std::uint32_t> groups = {}) {
+    Subject subject = user(uid, std::move(groups));
+    subject.container = Container{"web-1", owner, {}};
+    return subject;
+}
+
+TEST(ContainersAccount, IsItsRootsWhoeverAsks) {
+    const Policy policy = good(accounts);
+
+    EXPECT_EQ(account_of(policy, owned_by(0, 33))->uid, 0U);
+    EXPECT_EQ(account_of(policy, owned_by(0, alice))->uid, 0U) << "not that of the host's alice";
+}
+
+TEST(ContainersAccount, IsThatOfWhoIsChargedForIt) {
+    const Policy policy = good(accounts);
+
+    EXPECT_EQ(account_of(policy, owned_by(100000, 100033))->uid, alice);
+}
+
+TEST(ContainersAccount, IsNoneForAnOwnerWithoutOne) {
+    const Policy policy = good(accounts);
+
+    EXPECT_FALSE(account_of(policy, owned_by(bob, alice)));
+    EXPECT_FALSE(account_of(policy, owned_by(first_daemon_uid, alice)));
+}
+
+TEST(ContainersAccount, IsNotThatOfAGroupOfWhoeverAsks) {
+    const Policy policy = good(accounts);
+
+    EXPECT_FALSE(account_of(policy, owned_by(bob, 33, {kvm}))) << "the process's groups are not its owner's";
+    EXPECT_EQ(account_of(policy, owned_by(carol, 33))->uid, carol) << "/etc/group has her in kvm";
+}
+
+TEST(ContainersAccount, BringsItsOwnersDeniesWithIt) {
+    const Policy policy = good(accounts);
+
+    const Decision decision = evaluate(policy, owned_by(bob, 33), ask({nic()}));
+
+    EXPECT_FALSE(decision.allowed);
+    EXPECT_EQ(decision.rule, "not-bob");
+}
+
+TEST(ContainersAccount, IsTheOneThatATraceTellsOf) {
+    const Decision decision = explain(good(accounts), owned_by(100000, 100033), ask({nic()}), TraceScope::all);
+
+    EXPECT_THAT(decision.trace.back().why, testing::HasSubstr("alice (uid 1000) pays"));
+    EXPECT_THAT(decision.message, testing::HasSubstr("of container web-1"));
+}
+
+}  // namespace
+}  // namespace iommud::policy
