@@ -183,6 +183,26 @@ tl::expected<SourceFile, Diagnostic> read_source(const std::string& path) {
     return SourceFile{path, std::move(*text)};
 }
 
+void read_named(const std::string& path, FoldersRead& read) {
+    const UniqueFd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    std::vector<std::string> paths{path};
+    if (folder.valid()) {
+        auto names = json_names(folder.borrow());
+        if (!names) {
+            read.refusals.push_back(about(path, std::move(names.error())));
+            return;
+        }
+        paths.clear();
+        for (const std::string& name : *names) {
+            paths.push_back(fmt::format("{}{}{}", path, path.ends_with('/') ? "" : "/", name));
+        }
+    }
+    for (const std::string& one : paths) {
+        auto source = read_source(one);
+        source ? read.files.push_back(std::move(*source)) : read.refusals.push_back(std::move(source.error()));
+    }
+}
+
 tl::expected<Names, Diagnostic> read_names(const std::string& root) {
     const std::string paths[] = {root + "/etc/passwd", root + "/etc/group", root + "/etc/subuid"};
     std::string texts[3];

@@ -25,6 +25,9 @@ struct FoldersRead {
 // One file, as `iommuctl policy check FILE` names it: any owner, links followed; regular and at most 1 MiB.
 [[nodiscard]] tl::expected<SourceFile, Diagnostic> read_source(const std::string& path);
 
+// The same for a file or, when it is a folder, for each *.json in it: adds to `read`.
+void read_named(const std::string& path, FoldersRead& read);
+
 // /etc/passwd, /etc/group and /etc/subuid below `root` ("" for the machine's own). Only subuid may be missing: a deny
 // must not quietly lose its subordinate uids.
 [[nodiscard]] tl::expected<Names, Diagnostic> read_names(const std::string& root);

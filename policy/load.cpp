@@ -76,6 +76,12 @@ void sort_and_count(Diagnostics& errors, std::size_t suppressed) {
 
 tl::expected<Policy, Diagnostics> load(std::span<const SourceFile> files, const Names& names,
                                        std::uint64_t host_total_memory) {
+    Diagnostics warnings;
+    return load(files, names, host_total_memory, warnings);
+}
+
+tl::expected<Policy, Diagnostics> load(std::span<const SourceFile> files, const Names& names,
+                                       std::uint64_t host_total_memory, Diagnostics& warnings) {
     Policy policy = deny_everything(names, host_total_memory);
     Diagnostics errors;
     LoadContext context{
@@ -98,11 +104,14 @@ tl::expected<Policy, Diagnostics> load(std::span<const SourceFile> files, const 
     check_accounts(context, policy, places);
     if (!errors.empty()) {
         sort_and_count(errors, context.suppressed);
+        std::sort(policy.warnings.begin(), policy.warnings.end());
+        warnings = std::move(policy.warnings);
         return tl::unexpected(std::move(errors));
     }
     build_index(policy);
     add_warnings(context, policy, places);
     std::sort(policy.warnings.begin(), policy.warnings.end());
+    warnings = policy.warnings;
     return policy;
 }
 

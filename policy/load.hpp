@@ -23,6 +23,9 @@ inline constexpr std::size_t max_diagnostics = 100;
 // `files` changes nothing but the numbers of rules. No files: a policy that denies everything.
 [[nodiscard]] tl::expected<Policy, Diagnostics> load(std::span<const SourceFile> files, const Names& names,
                                                      std::uint64_t host_total_memory);
+// The same; `warnings` are those of Policy::warnings, or with errors as many as could be found in spite of them.
+[[nodiscard]] tl::expected<Policy, Diagnostics> load(std::span<const SourceFile> files, const Names& names,
+                                                     std::uint64_t host_total_memory, Diagnostics& warnings);
 
 // What holds when no policy could be loaded.
 [[nodiscard]] Policy deny_everything(const Names& names, std::uint64_t host_total_memory);
