@@ -20,6 +20,7 @@ enum class MessageType : std::uint32_t {
     add_request = 5,
     revoke_request = 6,
     reload_request = 7,
+    policy_request = 8,
     // monitor -> worker
     worker_start = 32,
     manager_view = 33,
@@ -33,6 +34,7 @@ enum class MessageType : std::uint32_t {
     delivery_coming = 41,
     explain_entries = 42,
     accounts_entries = 43,
+    policy_entries = 44,
     // monitor -> vault
     start_worker = 64,
     grant_lease = 65,
@@ -118,6 +120,12 @@ struct RevokeRequest {  // admin only
 
 struct ReloadRequest {  // admin only
     static constexpr MessageType type = MessageType::reload_request;
+    std::uint64_t cookie = 0;
+    auto fields() { return std::tie(cookie); }
+};
+
+struct PolicyRequest {  // admin only
+    static constexpr MessageType type = MessageType::policy_request;
     std::uint64_t cookie = 0;
     auto fields() { return std::tie(cookie); }
 };
@@ -241,6 +249,15 @@ struct AccountsEntries {
     bool last = true;
     std::vector<AccountEntry> accounts;
     auto fields() { return std::tie(cookie, last, accounts); }
+};
+
+// Any number of these, the last with `last` set.
+struct PolicyEntries {
+    static constexpr MessageType type = MessageType::policy_entries;
+    std::uint64_t cookie = 0;
+    bool last = true;
+    std::vector<std::map<std::string, std::string>> entries;  // "kind", "name", "says", "where"
+    auto fields() { return std::tie(cookie, last, entries); }
 };
 
 }  // namespace iommud::ipc

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include "daemon/monitor/answers.hpp"
-#include "daemon/monitor/connection.hpp"
 #include "daemon/monitor/device_request.hpp"
 #include "daemon/monitor/monitor.hpp"
+#include "daemon/monitor/pages.hpp"
 
 namespace iommud::monitor {
 namespace {
@@ -26,25 +26,18 @@ Result<policy::Subject> subject_asked(Monitor& monitor, const Connection& connec
 }
 
 void send_trace(Connection& connection, std::uint64_t cookie, const policy::Decision& decision) {
-    ipc::ExplainEntries entries{
-        .cookie = cookie, .last = false, .allowed = decision.allowed, .decision = decision.message, .trace = {}};
-    std::size_t bytes = 0;
-    for (const policy::TraceEntry& entry : decision.trace) {
-        const auto map = entry.to_map();
-        std::size_t size = 8;
-        for (const auto& [key, value] : map) {
-            size += key.size() + value.size() + 8;
+    Pages<ipc::ExplainEntries, &ipc::ExplainEntries::trace> pages(
+        connection,
+        {.cookie = cookie, .last = false, .allowed = decision.allowed, .decision = decision.message, .trace = {}});
+    for (std::size_t i = 0; i < decision.trace.size(); ++i) {
+        if (!pages.add(decision.trace[i].to_map())) {
+            policy::TraceEntry more;
+            more.why = fmt::format("and {} more", decision.trace.size() - i);
+            pages.add_last(more.to_map());
+            break;
         }
-        if (bytes + size > ipc::max_frame / 2) {
-            connection.send(entries);
-            entries.trace.clear();
-            bytes = 0;
-        }
-        bytes += size;
-        entries.trace.push_back(map);
     }
-    entries.last = true;
-    connection.send(entries);
+    pages.finish();
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
 void answer_explain(Monitor& monitor, Connection& connection, const ipc::ExplainRequest& request);
 void answer_accounts(Monitor& monitor, Connection& connection, const ipc::AccountsRequest& request);
 void answer_release(Monitor& monitor, Connection& connection, const ipc::ReleaseRequest& request);
+void answer_policy(Monitor& monitor, Connection& connection, const ipc::PolicyRequest& request);
 void answer_revoke(Monitor& monitor, Connection& connection, const ipc::RevokeRequest& request);
 void answer_reload(Monitor& monitor, Connection& connection, const ipc::ReloadRequest& request);
 

@@ -3,12 +3,21 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 
+#include "daemon/base/bytes.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/ipc/vault_messages.hpp"
 #include "daemon/monitor/dispatch.hpp"
 #include "daemon/monitor/monitor.hpp"
 
 namespace iommud::monitor {
+namespace {
+
+// An administrator's answers tell of everybody, see Pages.
+constexpr std::size_t most_queued(ConnectionKind kind) {
+    return kind == ConnectionKind::admin ? 16 * MiB : 1 * MiB;
+}
+
+}  // namespace
 
 Connection::Connection(Monitor& monitor, ConnectionKind kind, Identity who, UniqueFd socket)
     : monitor_(monitor), kind_(kind), who_(std::move(who)), socket_(std::move(socket)), retry_(monitor.io()) {}
@@ -77,14 +86,15 @@ void Connection::start_worker() {
     }
     fds.push_back(pair->second.take());
     monitor_.vault().send(ipc::StartWorker{.slot = *slot, .kind = kind_}, std::move(fds));
-    worker_ = AsyncChannel::open(monitor_.io(), std::move(pair->first), {.most_fds = 0},
-                                 {.packet =
-                                      [this](ipc::Packet& packet) {
-                                          if (const char* fault = dispatch(monitor_, *this, packet)) {
-                                              monitor_.expel(*this, fault);
-                                          }
-                                      },
-                                  .ended = [this](const std::string& why) { worker_ended(why); }});
+    worker_ =
+        AsyncChannel::open(monitor_.io(), std::move(pair->first), {.most_fds = 0, .most_queued = most_queued(kind_)},
+                           {.packet =
+                                [this](ipc::Packet& packet) {
+                                    if (const char* fault = dispatch(monitor_, *this, packet)) {
+                                        monitor_.expel(*this, fault);
+                                    }
+                                },
+                            .ended = [this](const std::string& why) { worker_ended(why); }});
     send(ipc::WorkerStart{.kind = kind_, .uid = who_.uid});
     monitor_.views().introduce(*this);
 }

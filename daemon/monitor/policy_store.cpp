@@ -5,15 +5,10 @@
 #include <charconv>
 
 #include "daemon/base/log.hpp"
-#include "policy/folders.hpp"
-#include "policy/load.hpp"
+#include "policy/machine.hpp"
 
 namespace iommud::monitor {
 namespace {
-
-std::uint64_t host_memory() {
-    return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
 
 std::vector<std::string> lines_of(const policy::Diagnostics& diagnostics) {
     std::vector<std::string> lines;
@@ -26,27 +21,17 @@ std::vector<std::string> lines_of(const policy::Diagnostics& diagnostics) {
 }  // namespace
 
 const std::vector<std::string>& PolicyStore::load() {
-    const auto names = policy::read_names("");
-    if (!names) {
-        return faults_ = {names.error().text()};
-    }
     const std::vector<std::string> folders = options_.policy_folders();
-    const policy::FoldersRead read = policy::read_folders(folders, options_.simulated ? ::getuid() : 0);
-    auto loaded = policy::load(read.files, *names, host_memory());
-    if (!loaded || !read.refusals.empty()) {
-        faults_ = lines_of(read.refusals);
-        if (!loaded) {
-            const std::vector<std::string> errors = lines_of(loaded.error());
-            faults_.insert(faults_.end(), errors.begin(), errors.end());
-        }
+    policy::Loaded loaded = policy::load_folders(folders, options_.simulated ? ::getuid() : 0);
+    faults_ = lines_of(loaded.errors);
+    if (!loaded.policy) {
         return faults_;
     }
-    for (const std::string& warning : lines_of(loaded->warnings)) {
+    for (const std::string& warning : lines_of(loaded.warnings)) {
         log::warning(warning);
     }
-    policy_ = std::make_shared<policy::Policy>(std::move(*loaded));
+    policy_ = std::make_shared<policy::Policy>(std::move(*loaded.policy));
     ++generation_;
-    faults_.clear();
     return faults_;
 }
 

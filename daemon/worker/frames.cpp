@@ -44,6 +44,7 @@ constexpr Rule rules[] = {
     rule<ipc::DeliveryComing> (1, false, false, true),
     rule<ipc::ExplainEntries> (0, false, false, true),
     rule<ipc::AccountsEntries>(0, false, false, true),
+    rule<ipc::PolicyEntries>  (0, false, false, true),
 };
 // clang-format on
 

@@ -105,6 +105,13 @@ Result<void> reload(Session& session, sd_bus_message* call) {
     return session.requests.begin(call, RequestKind::reload, ipc::ReloadRequest{});
 }
 
+Result<void> get_policy(Session& session, sd_bus_message* call) {
+    if (auto options = read_options(call).and_then(parse_no_options); !options) {
+        return options;
+    }
+    return session.requests.begin(call, RequestKind::policy, ipc::PolicyRequest{});
+}
+
 template <auto Handler>
 int method(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
     return answer<Handler>(*static_cast<Session*>(userdata), call, error);
@@ -141,6 +148,8 @@ const sd_bus_vtable admin_methods[] = {
                             SD_BUS_NO_RESULT, method<revoke>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method<reload>,
                             SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("GetPolicy", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", entries),
+                            method<get_policy>, SD_BUS_VTABLE_UNPRIVILEGED),
 };
 const sd_bus_vtable properties[] = {
     SD_BUS_PROPERTY("Version", "s", manager_property<&ManagerView::version>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

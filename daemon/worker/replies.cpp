@@ -44,6 +44,19 @@ void append_account(sd_bus_message* reply, const ipc::AccountEntry& account) {
     must(sd_bus_message_close_container(reply), "close an account");
 }
 
+// aa{sv} of texts
+void append_texts(sd_bus_message* reply, const std::vector<std::map<std::string, std::string>>& entries) {
+    must(sd_bus_message_open_container(reply, 'a', "a{sv}"), "open the entries");
+    for (const auto& entry : entries) {
+        must(sd_bus_message_open_container(reply, 'a', "{sv}"), "open an entry");
+        for (const auto& [key, value] : entry) {
+            append_entry(reply, key.c_str(), "s", value);
+        }
+        must(sd_bus_message_close_container(reply), "close an entry");
+    }
+    must(sd_bus_message_close_container(reply), "close the entries");
+}
+
 }  // namespace
 
 MessagePtr empty_reply(sd_bus_message* call) {
@@ -80,15 +93,13 @@ MessagePtr explain_reply(sd_bus_message* call, const ipc::ExplainEntries& entrie
     MessagePtr reply = empty_reply(call);
     must(append(reply.get(), entries.allowed), "append the answer");
     must(append(reply.get(), entries.decision), "append the decision");
-    must(sd_bus_message_open_container(reply.get(), 'a', "a{sv}"), "open the trace");
-    for (const auto& step : entries.trace) {
-        must(sd_bus_message_open_container(reply.get(), 'a', "{sv}"), "open a step");
-        for (const auto& [key, value] : step) {
-            append_entry(reply.get(), key.c_str(), "s", value);
-        }
-        must(sd_bus_message_close_container(reply.get()), "close a step");
-    }
-    must(sd_bus_message_close_container(reply.get()), "close the trace");
+    append_texts(reply.get(), entries.trace);
+    return reply;
+}
+
+MessagePtr policy_reply(sd_bus_message* call, const ipc::PolicyEntries& policy) {
+    MessagePtr reply = empty_reply(call);
+    append_texts(reply.get(), policy.entries);
     return reply;
 }
 

@@ -22,7 +22,9 @@ namespace iommud::worker {
                                    const std::vector<UniqueFd>& fds);
 // (b allowed, s decision, aa{sv} trace)
 [[nodiscard]] MessagePtr explain_reply(sd_bus_message* call, const ipc::ExplainEntries& entries);
-// (aa{sv})
+// (aa{sv} entries)
+[[nodiscard]] MessagePtr policy_reply(sd_bus_message* call, const ipc::PolicyEntries& policy);
+// (aa{sv} accounts)
 [[nodiscard]] MessagePtr accounts_reply(sd_bus_message* call, const std::vector<ipc::AccountEntry>& accounts);
 
 }  // namespace iommud::worker

@@ -14,7 +14,7 @@ namespace iommud::worker {
 
 inline constexpr std::size_t most_pending = 64;  // of one connection
 
-enum class RequestKind { acquire, add, explain, accounts, release, revoke, reload };
+enum class RequestKind { acquire, add, explain, accounts, release, revoke, reload, policy };
 
 struct Pending {
     RequestKind kind = RequestKind::acquire;
@@ -24,6 +24,7 @@ struct Pending {
     std::unique_ptr<DeliveryWait> wait;       // acquire, add: where the keeper will write
     ipc::ExplainEntries explain;              // explain: what has come so far
     std::vector<ipc::AccountEntry> accounts;  // accounts: what has come so far
+    ipc::PolicyEntries policy;                // policy: what has come so far
 };
 
 class RequestBook {

@@ -75,6 +75,17 @@ void Requests::on(const ipc::AccountsEntries& answer) {
     }
 }
 
+void Requests::on(ipc::PolicyEntries answer) {
+    Pending* const pending = book_.find(answer.cookie, {RequestKind::policy});
+    if (pending == nullptr) {
+        return;
+    }
+    append_bounded(pending->policy.entries, std::move(answer.entries));
+    if (answer.last) {
+        finish(answer.cookie, policy_reply(pending->call.get(), pending->policy));
+    }
+}
+
 void Requests::on(const ipc::DeliveryComing& answer, UniqueFd end) {
     Pending* const pending = book_.find(answer.cookie, {RequestKind::acquire, RequestKind::add});
     if (pending == nullptr) {

@@ -36,6 +36,7 @@ class Requests {
     void on(const ipc::RequestDone& answer);
     void on(ipc::ExplainEntries answer);
     void on(const ipc::AccountsEntries& answer);
+    void on(ipc::PolicyEntries answer);
     // `end` is where the keeper's Delivery will stand.
     void on(const ipc::DeliveryComing& answer, UniqueFd end);
 

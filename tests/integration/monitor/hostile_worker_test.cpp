@@ -68,6 +68,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Hostility{"that is a keeper's", [] { return ipc::encode(ipc::KeeperReport{}); }},
                     Hostility{"of an administrator: Revoke", [] { return ipc::encode(ipc::RevokeRequest{}); }},
                     Hostility{"of an administrator: Reload", [] { return ipc::encode(ipc::ReloadRequest{}); }},
+                    Hostility{"of an administrator: GetPolicy", [] { return ipc::encode(ipc::PolicyRequest{}); }},
                     Hostility{"cut off",
                               [] {
                                   ipc::Bytes frame = ipc::encode(acquire(edu));

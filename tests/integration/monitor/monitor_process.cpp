@@ -51,12 +51,10 @@ MonitorProcess::MonitorProcess() {
     std::filesystem::create_directories(work_ / "run" / "vault");
     std::filesystem::create_directories(work_ / "etc" / "policy.d");
     std::filesystem::permissions(work_ / "etc" / "policy.d", std::filesystem::perms(0755));
-    const std::string policy = work_ / "etc" / "policy.d" / "10.json";
-    std::ofstream(policy)
-        << R"({"version": 1, "accounts": [{"match": {"uids": ")" << ::getuid()
-        << R"("}, "memory": "12MiB"}], "rules": [{"id": "edu", "effect": "allow", "subjects": [{"uids": ")"
-        << ::getuid() << R"("}], "devices": [{"address": "0000:00:04.0"}]}]})";
-    std::filesystem::permissions(policy, std::filesystem::perms(0644));
+    const std::string uid = std::to_string(::getuid());
+    write_policy("10.json", R"({"version": 1, "accounts": [{"match": {"uids": ")" + uid +
+                                R"("}, "memory": "12MiB"}], "rules": [{"id": "edu", "effect": "allow", "subjects": [)" +
+                                R"({"uids": ")" + uid + R"("}], "devices": [{"address": "0000:00:04.0"}]}]})");
 
     const UniqueFd listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     const sockaddr_un address = address_of(work_ / "run" / "vault" / "monitor");
@@ -86,6 +84,25 @@ MonitorProcess::~MonitorProcess() {
 
 bool MonitorProcess::alive() const {
     return ::waitpid(pid_, nullptr, WNOHANG) == 0;
+}
+
+void MonitorProcess::write_policy(const std::string& name, const std::string& text) const {
+    const std::string path = work_ / "etc" / "policy.d" / name;
+    std::ofstream(path) << text;
+    std::filesystem::permissions(path, std::filesystem::perms(0644));
+}
+
+std::string MonitorProcess::reload(const Served& admin) const {
+    must(admin.worker.send(ipc::ReloadRequest{.cookie = 77}) == ipc::SendResult::sent ? 0 : -1, "reload");
+    for (;;) {
+        const ipc::Packet packet = next_packet(admin.worker);
+        if (const auto failed = ipc::decode<ipc::RequestFailed>(packet.bytes)) {
+            return failed->message;
+        }
+        if (packet.bytes.empty() || ipc::decode<ipc::RequestDone>(packet.bytes)) {
+            return packet.bytes.empty() ? "no answer" : "";
+        }
+    }
 }
 
 Served MonitorProcess::connect(bool admin) const {

@@ -36,6 +36,10 @@ class MonitorProcess {
     [[nodiscard]] Served connect(bool admin = false) const;
     [[nodiscard]] const ipc::Channel& vault() const { return vault_; }
     [[nodiscard]] bool alive() const;
+    // Into policy.d, beside 10.json, which gives this user 0000:00:04.0.
+    void write_policy(const std::string& name, const std::string& text) const;
+    // What an administrator's Reload is answered: empty when it was done.
+    std::string reload(const Served& admin) const;
     // The verb that comes next to the vault, decoded; nothing when another one comes, or none.
     template <class Verb>
     [[nodiscard]] std::optional<Verb> verb() const {

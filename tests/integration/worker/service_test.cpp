@@ -203,10 +203,30 @@ TEST_F(WorkerTest, AnAdministratorRevokesAndReloads) {
     EXPECT_EQ(client->reply(reload).error(), "");
 }
 
+TEST_F(WorkerTest, AnAdministratorGetsThePolicyWhenItsLastFrameHasCome) {
+    begin(ConnectionKind::admin);
+
+    const auto call = client->start(manager_path, manager_interface, "GetPolicy", write_no_options);
+    const auto request = next<ipc::PolicyRequest>();
+    tell(ipc::PolicyEntries{.cookie = request.cookie, .last = false, .entries = {{{"kind", "host"}}}});
+    tell(ipc::PolicyEntries{.cookie = request.cookie, .last = true, .entries = {{{"kind", "deny"}}}});
+    const Reply reply = client->reply(call);
+
+    ASSERT_EQ(reply.error(), "");
+    const char* texts[4] = {};
+    ASSERT_GT(sd_bus_message_read(reply.message.get(), "aa{sv}", 2, 1, &texts[0], "s", &texts[1], 1, &texts[2], "s",
+                                  &texts[3]),
+              0);
+    EXPECT_STREQ(texts[1], "host");
+    EXPECT_STREQ(texts[3], "deny");
+}
+
 TEST_F(WorkerTest, OtherClientsHaveNoAdministratorsMethods) {
     begin();
 
     EXPECT_EQ(client->call(manager_path, manager_interface, "Reload", write_no_options).error(),
+              "org.freedesktop.DBus.Error.UnknownMethod");
+    EXPECT_EQ(client->call(manager_path, manager_interface, "GetPolicy", write_no_options).error(),
               "org.freedesktop.DBus.Error.UnknownMethod");
     EXPECT_THAT(client->introspect(manager_path), Not(HasSubstr("Revoke")));
 }
