@@ -211,10 +211,11 @@ struct RequestDone {
 
 // With one descriptor: the end of a socket pair in which the keeper's Delivery will stand, once. The request ends with
 // that Delivery, or with a RequestFailed; a hang-up of the pair without a Delivery means that a RequestFailed follows.
+// With the lease as it will be seen: whoever gets the Delivery asks for the lease's properties next.
 struct DeliveryComing {
     static constexpr MessageType type = MessageType::delivery_coming;
     std::uint64_t cookie = 0;
-    LeaseId lease = 0;
+    LeaseView lease;
     auto fields() { return std::tie(cookie, lease); }
 };
 

@@ -80,12 +80,8 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
                                           .devices = request.devices});
     lease.charge = std::move(*charge);
     lease.grant = Waiter{connection.weak_from_this(), request.cookie};
-    monitor.views().lease_changed(lease);
-    monitor.views().bring_up_to_date(connection);
 
-    std::vector<UniqueFd> to_worker;
-    to_worker.push_back(delivery->first.take());
-    connection.send(ipc::DeliveryComing{.cookie = request.cookie, .lease = lease.record.id}, std::move(to_worker));
+    // The vault first: it has the most to do.
     std::vector<UniqueFd> to_keeper;
     to_keeper.push_back(delivery->second.take());
     monitor.vault().send(
@@ -101,10 +97,10 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
                             request.devices, account.uid, connection.endpoint(), decision->allow_no_reset),
                         .record = ipc::encode_value(lease.record)},
         std::move(to_keeper));
-    log::info(
-        fmt::format("lease {} for {}: {} device(s), {} pinned at most, by rule {}", lease.record.id,
-                    connection.who().text(), request.devices.size(), format_bytes(lease.record.memory), decision->rule),
-        {{"IOMMUD_LEASE", std::to_string(lease.record.id)}, {"IOMMUD_UID", std::to_string(connection.who().uid)}});
+    std::vector<UniqueFd> to_worker;
+    to_worker.push_back(delivery->first.take());
+    connection.send(ipc::DeliveryComing{.cookie = request.cookie, .lease = view_of(lease)}, std::move(to_worker));
+    monitor.views().lease_changed(lease);
 }
 
 }  // namespace iommud::monitor

@@ -66,7 +66,7 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
 
     std::vector<UniqueFd> to_worker;
     to_worker.push_back(delivery->first.take());
-    connection.send(ipc::DeliveryComing{.cookie = request.cookie, .lease = lease->record.id}, std::move(to_worker));
+    connection.send(ipc::DeliveryComing{.cookie = request.cookie, .lease = view_of(*lease)}, std::move(to_worker));
     std::vector<UniqueFd> to_keeper;
     to_keeper.push_back(delivery->second.take());
     monitor.vault().send(ipc::ExtendLease{.lease = lease->record.id,

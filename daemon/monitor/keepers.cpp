@@ -125,7 +125,11 @@ void Keepers::report(Lease& lease, const ipc::KeeperReport& report) {
     lease.state = std::max(lease.state, report.state);
     if (delivered) {
         lease.grant.reset();
-        log::info(fmt::format("lease {} given", lease.record.id), {lease_field(lease.record.id)});
+        const LeaseRecord& record = lease.record;
+        log::info(fmt::format("lease {} given to uid {} (pid {}): {} device(s), {} pinned at most, by rule {}", record.id,
+                              record.holder_uid, record.holder_pid, record.devices.size(),
+                              format_bytes(record.memory), record.rule),
+                  {lease_field(record.id), {"IOMMUD_UID", std::to_string(record.holder_uid)}});
     }
     if (report.state == LeaseState::active) {
         remember_tenants(lease, report.no_reset);

@@ -23,6 +23,10 @@ bool may_see(const Connection& connection, const LeaseRecord& record) {
     return false;
 }
 
+ipc::LeaseView view_of(const Lease& lease) {
+    return {.record = lease.record, .state = lease.state, .mapped = lease.mapped};
+}
+
 Views::Views(Monitor& monitor) : monitor_(monitor), timer_(monitor.io()) {}
 
 ipc::ManagerView Views::manager_view() const {
@@ -40,7 +44,7 @@ void Views::introduce(Connection& connection) {
     }
     for (const auto& [id, lease] : monitor_.leases().all()) {
         if (may_see(connection, lease->record)) {
-            connection.send(ipc::LeaseView{.record = lease->record, .state = lease->state, .mapped = lease->mapped});
+            connection.send(view_of(*lease));
         }
     }
     connection.send(ipc::ViewComplete{});
@@ -129,7 +133,7 @@ void Views::send_changes(Connection& connection) {
             continue;
         }
         if (const Lease* lease = monitor_.leases().find(id)) {
-            connection.send(ipc::LeaseView{.record = lease->record, .state = lease->state, .mapped = lease->mapped});
+            connection.send(view_of(*lease));
         } else {
             connection.send(ipc::LeaseGone{.lease = id});
         }

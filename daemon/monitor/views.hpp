@@ -16,6 +16,8 @@ class Monitor;
 // Whether `connection` may see and end the lease: its own uid's, through its own endpoint (I9). An administrator: all.
 [[nodiscard]] bool may_see(const Connection& connection, const LeaseRecord& record);
 
+[[nodiscard]] ipc::LeaseView view_of(const Lease& lease);
+
 class Views {
   public:
     explicit Views(Monitor& monitor);

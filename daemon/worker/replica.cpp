@@ -100,13 +100,29 @@ Change Replica::apply(ipc::LeaseView view) {
     return put(leases_, lease, std::move(view), std::span<const Property<ipc::LeaseView>>(lease_properties));
 }
 
-Change Replica::delivered(LeaseId lease) {
-    const auto known = leases_.find(lease);
+Delivered Replica::delivered(LeaseId lease, const std::optional<ipc::LeaseView>& view) {
+    Delivered delivered;
+    auto known = leases_.find(lease);
+    if (known == leases_.end() && view) {
+        known = leases_.emplace(lease, *view).first;
+        delivered.lease.added = true;
+    }
     if (known == leases_.end() || known->second.state != LeaseState::granting) {
-        return {};
+        return delivered;
     }
     known->second.state = LeaseState::active;
-    return {.added = false, .properties = {"State"}};
+    if (!delivered.lease.added) {
+        delivered.lease.properties = {"State"};
+    }
+    for (const PciAddress& address : known->second.record.devices) {
+        const auto device = devices_.find(address);
+        if (device != devices_.end() && device->second.state == DeviceState::available) {
+            device->second.state = DeviceState::leased;
+            device->second.lease = lease;
+            delivered.devices.push_back(address);
+        }
+    }
+    return delivered;
 }
 
 const ipc::DeviceView* Replica::device(const PciAddress& address) const {

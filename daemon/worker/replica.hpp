@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "daemon/ipc/worker_messages.hpp"
@@ -15,14 +16,20 @@ struct Change {
     [[nodiscard]] bool none() const { return !added && properties.empty(); }
 };
 
+struct Delivered {
+    Change lease;
+    std::vector<PciAddress> devices;  // whose State and Lease have changed
+};
+
 class Replica {
   public:
     Change apply(ipc::ManagerView view);
     Change apply(ipc::DeviceView view);
     Change apply(ipc::LeaseView view);
-    // The client has the lease's descriptors: it is active, though the keeper's word of it may still be on its way
-    // through the monitor. A client that reads State after Acquire would see "granting" otherwise.
-    Change delivered(LeaseId lease);
+    // The client has the descriptors of `lease`: it is active and has its devices, though the keeper's word of it may
+    // still be on its way through the monitor. A client that reads State after Acquire would see "granting" otherwise.
+    // `view` is what was announced, and counts when nothing newer is known; none: the lease has ended since.
+    Delivered delivered(LeaseId lease, const std::optional<ipc::LeaseView>& view);
     void forget(const PciAddress& address) { devices_.erase(address); }
     void forget(LeaseId lease) { leases_.erase(lease); }
 

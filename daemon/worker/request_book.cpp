@@ -25,6 +25,14 @@ Pending* RequestBook::find(std::uint64_t cookie) {
     return known == pending_.end() ? nullptr : &known->second;
 }
 
+void RequestBook::forget_view(LeaseId lease) {
+    for (auto& [cookie, pending] : pending_) {
+        if (pending.lease == lease) {
+            pending.view.reset();
+        }
+    }
+}
+
 Pending* RequestBook::find(std::uint64_t cookie, std::initializer_list<RequestKind> kinds) {
     Pending* const pending = find(cookie);
     if (pending != nullptr && std::find(kinds.begin(), kinds.end(), pending->kind) == kinds.end()) {

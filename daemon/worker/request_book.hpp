@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "daemon/base/result.hpp"
@@ -21,6 +22,7 @@ struct Pending {
     MessagePtr call;                          // the D-Bus call that waits
     std::vector<PciAddress> devices;          // acquire, add: what was asked for
     LeaseId lease = 0;                        // acquire, add: known once a delivery is coming
+    std::optional<ipc::LeaseView> view;       // acquire, add: the same; none when the lease has ended since
     std::unique_ptr<DeliveryWait> wait;       // acquire, add: where the keeper will write
     ipc::ExplainEntries explain;              // explain: what has come so far
     std::vector<ipc::AccountEntry> accounts;  // accounts: what has come so far
@@ -37,6 +39,8 @@ class RequestBook {
     // As find(), and Fatal when the request is not of one of `kinds`.
     [[nodiscard]] Pending* find(std::uint64_t cookie, std::initializer_list<RequestKind> kinds);
     void close(std::uint64_t cookie) { pending_.erase(cookie); }
+    // The lease has ended: what was announced of it counts no more.
+    void forget_view(LeaseId lease);
     [[nodiscard]] std::size_t size() const { return pending_.size(); }
 
   private:

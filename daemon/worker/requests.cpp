@@ -86,15 +86,16 @@ void Requests::on(ipc::PolicyEntries answer) {
     }
 }
 
-void Requests::on(const ipc::DeliveryComing& answer, UniqueFd end) {
+void Requests::on(ipc::DeliveryComing answer, UniqueFd end) {
     Pending* const pending = book_.find(answer.cookie, {RequestKind::acquire, RequestKind::add});
     if (pending == nullptr) {
         return;
     }
-    if (pending->lease != 0 || answer.lease == 0) {
+    if (pending->lease != 0 || answer.lease.record.id == 0) {
         throw Fatal("the monitor announces a second delivery, or one of no lease");
     }
-    pending->lease = answer.lease;
+    pending->lease = answer.lease.record.id;
+    pending->view = std::move(answer.lease);
     pending->wait = std::make_unique<DeliveryWait>(io_, std::move(end));
     wait_for_delivery(answer.cookie, *pending->wait);
 }
@@ -137,11 +138,21 @@ void Requests::finish_delivery(std::uint64_t cookie, Pending& pending, const ipc
     if (fault) {
         return fail_request(cookie, pending, Error{ErrorCode::internal, "the keeper's delivery is wrong: " + *fault});
     }
-    signals_.lease(pending.lease, replica_.delivered(pending.lease));
+    const LeaseId lease = pending.lease;
+    const Delivered delivered = replica_.delivered(lease, pending.view);
     finish(cookie, pending.kind == RequestKind::acquire
                        ? acquire_reply(pending.call.get(), pending.lease, delivery->names, packet.fds, pending.devices,
                                        replica_)
                        : add_reply(pending.call.get(), delivery->names, packet.fds));
+    // After the reply, for which somebody waits.
+    signals_.lease(lease, delivered.lease);
+    for (const PciAddress& device : delivered.devices) {
+        signals_.device(device, {.added = false, .properties = {"State", "Lease"}});
+    }
+}
+
+void Requests::lease_gone(LeaseId lease) {
+    book_.forget_view(lease);
 }
 
 void Requests::finish(std::uint64_t cookie, const MessagePtr& reply) {

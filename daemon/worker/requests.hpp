@@ -38,7 +38,8 @@ class Requests {
     void on(const ipc::AccountsEntries& answer);
     void on(ipc::PolicyEntries answer);
     // `end` is where the keeper's Delivery will stand.
-    void on(const ipc::DeliveryComing& answer, UniqueFd end);
+    void on(ipc::DeliveryComing answer, UniqueFd end);
+    void lease_gone(LeaseId lease);
 
   private:
     [[nodiscard]] Result<void> sent(std::uint64_t cookie, ipc::SendResult result);

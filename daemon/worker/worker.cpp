@@ -31,7 +31,7 @@ void Worker::run() {
 
 void Worker::on_frame(Frame frame, UniqueFd fd) {
     if (auto* const delivery = std::get_if<ipc::DeliveryComing>(&frame)) {
-        return requests_.on(*delivery, std::move(fd));
+        return requests_.on(std::move(*delivery), std::move(fd));
     }
     std::visit(
         [this](auto& message) {
@@ -82,6 +82,7 @@ void Worker::on(ipc::LeaseView frame) {
 }
 
 void Worker::on(const ipc::LeaseGone& frame) {
+    requests_.lease_gone(frame.lease);
     if (replica_.lease(frame.lease) != nullptr) {
         signals_.lease_goes(frame.lease);
         replica_.forget(frame.lease);

@@ -196,7 +196,7 @@ TEST_F(WorkerTest, ADeliveryThatNeverComesFailsWithTheMonitorsReason) {
     const auto call = client->start(manager_path, manager_interface, "Acquire", write_acquire);
     const auto request = next<ipc::AcquireRequest>();
     auto [keeper, end] = ipc::Channel::pair().value();
-    tell(ipc::DeliveryComing{.cookie = request.cookie, .lease = 9}, {end.fd()});
+    tell(ipc::DeliveryComing{.cookie = request.cookie, .lease = lease_view(9, LeaseState::granting)}, {end.fd()});
     keeper.close();
     tell(ipc::RequestFailed{.cookie = request.cookie, .code = ErrorCode::device_busy, .message = "in use"});
 

@@ -141,7 +141,7 @@ ipc::LeaseView WorkerTest::lease_view(LeaseId lease, LeaseState state) {
 
 void WorkerTest::deliver(std::uint64_t cookie, LeaseId lease, const std::vector<std::string>& names) {
     auto [keeper, end] = ipc::Channel::pair().value();
-    tell(ipc::DeliveryComing{.cookie = cookie, .lease = lease}, {end.fd()});
+    tell(ipc::DeliveryComing{.cookie = cookie, .lease = lease_view(lease, LeaseState::granting)}, {end.fd()});
     std::vector<UniqueFd> owned;
     std::vector<BorrowedFd> fds;
     for (const std::string& name : names) {

@@ -1,5 +1,6 @@
 // What a client gets from a worker, with a monitor that plays along.
 #include <gmock/gmock.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "daemon/worker/names.hpp"
@@ -52,7 +53,6 @@ TEST_F(WorkerTest, AcquireGivesTheKeepersDescriptorsUnderTheirNames) {
 
     const auto call = client->start(manager_path, manager_interface, "Acquire", write_acquire);
     const auto request = next<ipc::AcquireRequest>();
-    tell(lease_view(9, LeaseState::granting));
     deliver(request.cookie, 9, {"lease", "device:0000:00:04.0"});
     const Reply reply = client->reply(call);
 
@@ -94,6 +94,34 @@ TEST_F(WorkerTest, ALeaseIsActiveForItsClientOnceItIsDelivered) {
     ASSERT_EQ(client->reply(call).error(), "");
 
     EXPECT_EQ(client->property(lease_nine, lease_interface, "State"), "active");
+}
+
+TEST_F(WorkerTest, AfterAcquireTheClientSeesItsLeaseAndDeviceThoughTheMonitorHasNotToldYet) {
+    begin();
+
+    const auto call = client->start(manager_path, manager_interface, "Acquire", write_acquire);
+    const auto request = next<ipc::AcquireRequest>();
+    deliver(request.cookie, 9, {"lease"});
+    ASSERT_EQ(client->reply(call).error(), "");
+
+    EXPECT_EQ(client->property(lease_nine, lease_interface, "State"), "active");
+    EXPECT_EQ(client->property(first_device_path, device_interface, "State"), "leased");
+}
+
+TEST_F(WorkerTest, ALeaseThatEndedBeforeItsDeliveryWasReadIsNotThere) {
+    begin();
+
+    const auto call = client->start(manager_path, manager_interface, "Acquire", write_acquire);
+    const auto request = next<ipc::AcquireRequest>();
+    auto [keeper, end] = ipc::Channel::pair().value();
+    tell(ipc::DeliveryComing{.cookie = request.cookie, .lease = lease_view(9, LeaseState::granting)}, {end.fd()});
+    tell(ipc::LeaseGone{.lease = 9});
+    const UniqueFd given(::memfd_create("lease", MFD_CLOEXEC));
+    const BorrowedFd fds[] = {given.borrow()};
+    ASSERT_EQ(keeper.send(ipc::Delivery{.lease = 9, .names = {"lease"}}, fds), ipc::SendResult::sent);
+    ASSERT_EQ(client->reply(call).error(), "");
+
+    EXPECT_EQ(client->property(lease_nine, lease_interface, "State"), "org.iommud1.Error.NoSuchLease");
 }
 
 TEST_F(WorkerTest, AddGivesTheNewDevicesDescriptors) {

@@ -78,14 +78,14 @@ TEST(Replica, ADeliveredLeaseIsActiveBeforeTheMonitorSaysSo) {
     Replica replica;
     static_cast<void>(replica.apply(lease(LeaseState::granting)));
 
-    EXPECT_THAT(replica.delivered(5).properties, ElementsAre(StrEq("State")));
+    EXPECT_THAT(replica.delivered(5, lease(LeaseState::granting)).lease.properties, ElementsAre(StrEq("State")));
     EXPECT_EQ(replica.lease(5)->state, LeaseState::active);
 }
 
 TEST(Replica, AnEarlierViewDoesNotTakeADeliveryBack) {
     Replica replica;
     static_cast<void>(replica.apply(lease(LeaseState::granting)));
-    static_cast<void>(replica.delivered(5));
+    static_cast<void>(replica.delivered(5, std::nullopt));
 
     EXPECT_THAT(replica.apply(lease(LeaseState::granting)).properties, IsEmpty());
     EXPECT_EQ(replica.lease(5)->state, LeaseState::active);
@@ -95,9 +95,25 @@ TEST(Replica, ADeliveryOfALeaseThatIsEndingOrGoneChangesNothing) {
     Replica replica;
     static_cast<void>(replica.apply(lease(LeaseState::releasing)));
 
-    EXPECT_TRUE(replica.delivered(5).none());
-    EXPECT_TRUE(replica.delivered(6).none());
+    EXPECT_TRUE(replica.delivered(5, lease(LeaseState::granting)).lease.none());
+    EXPECT_TRUE(replica.delivered(6, std::nullopt).lease.none());
     EXPECT_EQ(replica.lease(5)->state, LeaseState::releasing);
+    EXPECT_EQ(replica.lease(6), nullptr);
+}
+
+TEST(Replica, ADeliveryMakesKnownALeaseOfWhichNoViewHasCome) {
+    Replica replica;
+    static_cast<void>(replica.apply(device(DeviceState::available)));
+    ipc::LeaseView announced = lease(LeaseState::granting);
+    announced.record.devices = {address};
+
+    const Delivered delivered = replica.delivered(5, announced);
+
+    EXPECT_TRUE(delivered.lease.added);
+    EXPECT_THAT(delivered.devices, ElementsAre(address));
+    EXPECT_EQ(replica.lease(5)->state, LeaseState::active);
+    EXPECT_EQ(replica.device(address)->state, DeviceState::leased);
+    EXPECT_EQ(replica.device(address)->lease, 5U);
 }
 
 TEST(Replica, WhatIsForgottenIsGoneAndMayComeAgain) {
