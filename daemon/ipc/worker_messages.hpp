@@ -21,6 +21,8 @@ enum class MessageType : std::uint32_t {
     revoke_request = 6,
     reload_request = 7,
     policy_request = 8,
+    open_endpoint_request = 9,
+    close_endpoint_request = 10,
     // monitor -> worker
     worker_start = 32,
     manager_view = 33,
@@ -35,6 +37,7 @@ enum class MessageType : std::uint32_t {
     explain_entries = 42,
     accounts_entries = 43,
     policy_entries = 44,
+    endpoint_opened = 45,
     // monitor -> vault
     start_worker = 64,
     grant_lease = 65,
@@ -128,6 +131,27 @@ struct PolicyRequest {  // admin only
     static constexpr MessageType type = MessageType::policy_request;
     std::uint64_t cookie = 0;
     auto fields() { return std::tie(cookie); }
+};
+
+// Answered by EndpointOpened. What each is: daemon/monitor/endpoint.hpp.
+struct OpenEndpointRequest {  // admin only
+    static constexpr MessageType type = MessageType::open_endpoint_request;
+    std::uint64_t cookie = 0;
+    std::string id;
+    std::uint32_t pid = 0;
+    std::uint32_t owner = 0;  // uid
+    std::vector<PciAddress> devices;
+    std::optional<std::uint64_t> memory;  // bytes
+    std::map<std::string, std::string> annotations;
+    auto fields() { return std::tie(cookie, id, pid, owner, devices, memory, annotations); }
+};
+
+struct CloseEndpointRequest {  // admin only
+    static constexpr MessageType type = MessageType::close_endpoint_request;
+    std::uint64_t cookie = 0;
+    std::string id;
+    bool if_ended = false;  // only when its container has ended
+    auto fields() { return std::tie(cookie, id, if_ended); }
 };
 
 // ---- monitor -> worker
@@ -228,6 +252,13 @@ struct ExplainEntries {
     std::string decision;                                   // one sentence
     std::vector<std::map<std::string, std::string>> trace;  // "rule", "effect", "matched" ("yes"/"no"), "why", "where"
     auto fields() { return std::tie(cookie, last, allowed, decision, trace); }
+};
+
+struct EndpointOpened {
+    static constexpr MessageType type = MessageType::endpoint_opened;
+    std::uint64_t cookie = 0;
+    std::string path;  // of the folder to mount
+    auto fields() { return std::tie(cookie, path); }
 };
 
 struct AccountEntry {

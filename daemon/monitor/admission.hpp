@@ -15,6 +15,9 @@ class Admission {
     using Clock = std::chrono::steady_clock;
     static constexpr std::uint32_t connections_each = 32;         // per uid and endpoint
     static constexpr std::uint32_t workers_per_second_each = 16;  // per uid and endpoint
+    // Of one endpoint, whatever its uids: a container has as many of those as it likes.
+    static constexpr std::uint32_t connections_of_endpoint = 64;
+    static constexpr std::uint32_t workers_per_second_of_endpoint = 32;
     static constexpr std::uint32_t connections_in_all = 1024;
     static constexpr std::uint32_t kept_for_root = 64;  // the last of connections_in_all
 
@@ -28,7 +31,7 @@ class Admission {
     [[nodiscard]] const char* enter(const Party& party);
     void leave(const Party& party);
 
-    // Whether `party` may start one more worker at `now`; counts it when it may. root is never delayed.
+    // Whether `party` may start one more worker at `now`; counts it when it may. The host's root is never delayed.
     [[nodiscard]] bool start_worker(const Party& party, Clock::time_point now);
 
     [[nodiscard]] std::uint32_t connections() const { return total_; }
@@ -39,6 +42,12 @@ class Admission {
         Clock::time_point second{};  // start of the current second
         std::uint32_t workers = 0;   // started in it
     };
+    [[nodiscard]] static bool hosts_root(const Party& party) { return party.uid == 0 && party.endpoint.empty(); }
+    // Who counts for all uids of an endpoint; the host has no such one.
+    [[nodiscard]] static Party all_of(const Party& party) { return {~0U, party.endpoint}; }
+    void leave_one(const Party& party);
+    [[nodiscard]] Counts& in_second(const Party& party, Clock::time_point now);
+
     std::map<Party, Counts> parties_;
     std::uint32_t total_ = 0;
 };

@@ -27,7 +27,7 @@ std::vector<ipc::AccountEntry> visible_accounts(Monitor& monitor, const Connecti
         }
         return entries;
     }
-    const auto account = policy::account_of(monitor.policy().current(), subject_of(connection.who()));
+    const auto account = policy::account_of(monitor.policy().current(), subject_of(connection));
     if (account) {
         AccountFigures figures = monitor.ledger().figures(account->uid);
         figures.uid = account->uid;

@@ -33,11 +33,15 @@ Result<policy::Decision> approve(Monitor& monitor, const Connection& connection,
         return fail(ErrorCode::unsupported_mode,
                     fmt::format("mode {}: this daemon gives managed leases only", name_of(request.mode)));
     }
-    Result<policy::Request> asked = device_request(monitor, request.devices, request.mode, request.memory);
+    const auto memory = within_endpoint(connection.via().get(), request.devices, request.memory);
+    if (!memory) {
+        return tl::unexpected(memory.error());
+    }
+    Result<policy::Request> asked = device_request(monitor, request.devices, request.mode, *memory);
     if (!asked) {
         return tl::unexpected(asked.error());
     }
-    const policy::Subject subject = subject_of(connection.who());
+    const policy::Subject subject = subject_of(connection);
     policy::Decision decision = policy::evaluate(monitor.policy().current(), subject, *asked);
     if (!decision.allowed) {
         return fail(decision.code, decision.message);

@@ -23,11 +23,14 @@ Result<policy::Decision> approve(Monitor& monitor, const Connection& connection,
                     fmt::format("lease {} has {} devices, {} more were asked, at most {} fit", lease.record.id,
                                 lease.record.devices.size(), devices.size(), ipc::max_lease_devices));
     }
+    if (const auto within = within_endpoint(connection.via().get(), devices, std::nullopt); !within) {
+        return tl::unexpected(within.error());
+    }
     const Result<policy::Request> asked = device_request(monitor, devices, lease.record.mode, lease.record.memory);
     if (!asked) {
         return tl::unexpected(asked.error());
     }
-    policy::Decision decision = policy::evaluate(monitor.policy().current(), subject_of(connection.who()), *asked);
+    policy::Decision decision = policy::evaluate(monitor.policy().current(), subject_of(connection), *asked);
     if (!decision.allowed) {
         return fail(decision.code, decision.message);
     }

@@ -13,7 +13,7 @@ namespace {
 Result<policy::Subject> subject_asked(Monitor& monitor, const Connection& connection,
                                       const std::optional<std::string>& user) {
     if (!user) {
-        return subject_of(connection.who());
+        return subject_of(connection);
     }
     if (!connection.admin()) {
         return fail(ErrorCode::access_denied, "only an administrator may ask about somebody else");
@@ -48,7 +48,12 @@ void answer_explain(Monitor& monitor, Connection& connection, const ipc::Explain
         connection.fail_request(request.cookie, subject.error());
         return;
     }
-    const Result<policy::Request> asked = device_request(monitor, request.devices, request.mode, request.memory);
+    const auto memory = within_endpoint(connection.via().get(), request.devices, request.memory);
+    if (!memory) {
+        connection.fail_request(request.cookie, memory.error());
+        return;
+    }
+    const Result<policy::Request> asked = device_request(monitor, request.devices, request.mode, *memory);
     if (!asked) {
         connection.fail_request(request.cookie, asked.error());
         return;

@@ -15,6 +15,8 @@ void answer_explain(Monitor& monitor, Connection& connection, const ipc::Explain
 void answer_accounts(Monitor& monitor, Connection& connection, const ipc::AccountsRequest& request);
 void answer_release(Monitor& monitor, Connection& connection, const ipc::ReleaseRequest& request);
 void answer_policy(Monitor& monitor, Connection& connection, const ipc::PolicyRequest& request);
+void answer_open_endpoint(Monitor& monitor, Connection& connection, const ipc::OpenEndpointRequest& request);
+void answer_close_endpoint(Monitor& monitor, Connection& connection, const ipc::CloseEndpointRequest& request);
 void answer_revoke(Monitor& monitor, Connection& connection, const ipc::RevokeRequest& request);
 void answer_reload(Monitor& monitor, Connection& connection, const ipc::ReloadRequest& request);
 

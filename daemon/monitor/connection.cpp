@@ -19,8 +19,15 @@ constexpr std::size_t most_queued(ConnectionKind kind) {
 
 }  // namespace
 
-Connection::Connection(Monitor& monitor, ConnectionKind kind, Identity who, UniqueFd socket)
-    : monitor_(monitor), kind_(kind), who_(std::move(who)), socket_(std::move(socket)), retry_(monitor.io()) {}
+Connection::Connection(Monitor& monitor, ConnectionKind kind, Identity who, UniqueFd socket,
+                       std::shared_ptr<const EndpointRecord> via)
+    : monitor_(monitor),
+      kind_(kind),
+      who_(std::move(who)),
+      via_(std::move(via)),
+      endpoint_(via_ ? via_->key() : std::string()),
+      socket_(std::move(socket)),
+      retry_(monitor.io()) {}
 
 Connection::~Connection() {
     close();

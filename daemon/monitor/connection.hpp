@@ -10,6 +10,7 @@
 #include "daemon/ipc/worker_messages.hpp"
 #include "daemon/monitor/admission.hpp"
 #include "daemon/monitor/async_channel.hpp"
+#include "daemon/monitor/endpoint.hpp"
 #include "daemon/monitor/identity.hpp"
 
 namespace iommud::monitor {
@@ -19,7 +20,9 @@ class Monitor;
 class Connection : public std::enable_shared_from_this<Connection> {
   public:
     // `socket`: the client's; none for the system bus, which has no client of its own.
-    Connection(Monitor& monitor, ConnectionKind kind, Identity who, UniqueFd socket);
+    // `via`: the endpoint that it came through; none for the host's sockets.
+    Connection(Monitor& monitor, ConnectionKind kind, Identity who, UniqueFd socket,
+               std::shared_ptr<const EndpointRecord> via = nullptr);
     ~Connection();
 
     // A connection costs one descriptor until its first byte: the worker is started then.
@@ -30,6 +33,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     [[nodiscard]] bool admin() const { return kind_ == ConnectionKind::admin; }
     [[nodiscard]] const Identity& who() const { return who_; }
     [[nodiscard]] const std::string& endpoint() const { return endpoint_; }
+    [[nodiscard]] const std::shared_ptr<const EndpointRecord>& via() const { return via_; }
     [[nodiscard]] Admission::Party party() const { return {who_.uid, endpoint_}; }
     [[nodiscard]] std::optional<std::uint32_t> slot() const { return slot_; }
     [[nodiscard]] bool serving() const { return worker_ != nullptr; }
@@ -52,7 +56,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Monitor& monitor_;
     ConnectionKind kind_;
     Identity who_;
-    std::string endpoint_;                                        // empty: the host's
+    std::shared_ptr<const EndpointRecord> via_;
+    std::string endpoint_;                                        // via_'s key; empty: the host's
     UniqueFd socket_;                                             // until the worker has it
     std::optional<boost::asio::posix::stream_descriptor> watch_;  // borrows socket_
     boost::asio::steady_timer retry_;

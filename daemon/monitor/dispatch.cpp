@@ -26,7 +26,7 @@ bool decoded(Monitor& monitor, Connection& connection, const ipc::Packet& packet
     return message.has_value();
 }
 
-constexpr std::array<Entry, 8> table{{
+constexpr std::array<Entry, 10> table{{
     {ipc::MessageType::acquire_request, Who::clients, false, decoded<ipc::AcquireRequest, answer_acquire>},
     {ipc::MessageType::add_request, Who::clients, false, decoded<ipc::AddRequest, answer_add>},
     {ipc::MessageType::explain_request, Who::clients, false, decoded<ipc::ExplainRequest, answer_explain>},
@@ -35,6 +35,10 @@ constexpr std::array<Entry, 8> table{{
     {ipc::MessageType::revoke_request, Who::admins, false, decoded<ipc::RevokeRequest, answer_revoke>},
     {ipc::MessageType::reload_request, Who::admins, false, decoded<ipc::ReloadRequest, answer_reload>},
     {ipc::MessageType::policy_request, Who::admins, false, decoded<ipc::PolicyRequest, answer_policy>},
+    {ipc::MessageType::open_endpoint_request, Who::admins, false,
+     decoded<ipc::OpenEndpointRequest, answer_open_endpoint>},
+    {ipc::MessageType::close_endpoint_request, Who::admins, false,
+     decoded<ipc::CloseEndpointRequest, answer_close_endpoint>},
 }};
 
 }  // namespace

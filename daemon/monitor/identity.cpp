@@ -1,8 +1,6 @@
 #include "daemon/monitor/identity.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -10,40 +8,15 @@
 #include <cerrno>
 #include <charconv>
 
+#include "daemon/monitor/cgroup.hpp"
+#include "daemon/monitor/process.hpp"
+
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77  // asm-generic/socket.h of Linux 6.5
 #endif
 
 namespace iommud::monitor {
 namespace {
-
-// The text of a small file in /proc; empty when it cannot be read.
-std::string read_proc(const std::string& path) {
-    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    std::string text(16 * 1024, '\0');
-    const ssize_t size = fd.valid() ? ::read(fd.get(), text.data(), text.size()) : -1;
-    text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
-    return text;
-}
-
-// A pidfd becomes readable when its process has exited: what was read by number before is then worth nothing.
-bool still_runs(BorrowedFd pidfd) {
-    pollfd entry{pidfd.get(), POLLIN, 0};
-    return ::poll(&entry, 1, 0) == 0;
-}
-
-std::optional<pid_t> pid_of(BorrowedFd pidfd) {
-    const std::string info = read_proc(fmt::format("/proc/self/fdinfo/{}", pidfd.get()));
-    constexpr std::string_view key = "Pid:\t";
-    const std::size_t at = info.find(key);
-    pid_t pid = 0;
-    if (at == std::string::npos) {
-        return std::nullopt;
-    }
-    const auto [end, error] = std::from_chars(info.data() + at + key.size(), info.data() + info.size(), pid);
-    // -1: reaped; 0: in a pid namespace that is not below ours
-    return error == std::errc{} && pid > 0 ? std::optional(pid) : std::nullopt;
-}
 
 Result<std::vector<gid_t>> peer_groups(BorrowedFd socket) {
     std::vector<gid_t> groups(64);
@@ -99,18 +72,20 @@ Result<Identity> identify_peer(BorrowedFd socket) {
         return fail(ErrorCode::internal, errno_message("SO_PEERPIDFD", error));
     }
     who.pidfd = UniqueFd(pidfd);
-    const std::optional<pid_t> pid = pid_of(who.pidfd.borrow());
-    if (!pid) {
+    const std::optional<ProcessNumber> number = number_of(who.pidfd.borrow());
+    if (!number) {
         return fail(ErrorCode::internal, "the peer has exited");
     }
-    who.pid = *pid;
-    const std::string cgroup = read_proc(fmt::format("/proc/{}/cgroup", *pid));
-    const std::string uid_map = read_proc(fmt::format("/proc/{}/uid_map", *pid));
+    who.pid = number->pid;
+    who.nested_pid_namespace = number->nested;
+    const std::string cgroup = read_proc(fmt::format("/proc/{}/cgroup", who.pid));
+    const std::string uid_map = read_proc(fmt::format("/proc/{}/uid_map", who.pid));
     if (!still_runs(who.pidfd.borrow())) {
         return fail(ErrorCode::internal, "the peer has exited");
     }
     if (!cgroup.empty()) {
         who.unit = outermost_unit(cgroup).value_or("");
+        who.cgroup = unified_path(cgroup);
     }
     who.initial_user_namespace = is_initial_uid_map(uid_map);
     return who;

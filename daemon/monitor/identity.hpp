@@ -20,7 +20,9 @@ struct Identity {
     UniqueFd pidfd;                   // invalid on kernels without SO_PEERPIDFD (before 6.5)
     pid_t pid = 0;                    // for people to read; only the pidfd is a process
     std::optional<std::string> unit;  // the outermost systemd service or scope; "": in none; nothing: not known
+    std::string cgroup;               // its path in the version 2 hierarchy; empty: not known
     bool initial_user_namespace = false;
+    bool nested_pid_namespace = false;  // in one below ours, as containers are
 
     // "uid 1000 (pid 4711)"
     [[nodiscard]] std::string text() const;

@@ -27,6 +27,7 @@ Monitor::Monitor(boost::asio::io_context& io, const Options& options, Inventory 
       inventory_(std::move(inventory)),
       keepers_(*this),
       views_(*this),
+      endpoints_(*this),
       signals_(io, SIGHUP, SIGTERM, SIGINT),
       watchdog_(io),
       bus_retry_(io) {
@@ -50,7 +51,11 @@ void Monitor::start(UniqueFd client_socket, UniqueFd admin_socket, std::function
                 },
             .held_lease = [this](const ipc::HeldLease& held, ipc::Channel channel,
                                  UniqueFd pidfd) { keepers_.held(held, std::move(channel), std::move(pidfd)); },
-            .held_thing = [this](const ipc::HeldThing& thing, UniqueFd) { keepers_.held_tenant(thing); },
+            .held_thing =
+                [this](const ipc::HeldThing& thing, UniqueFd socket) {
+                    keepers_.held_tenant(thing);
+                    endpoints_.held(thing, std::move(socket));
+                },
             .holdings_complete = [this] { holdings_complete(); },
             .worker_exited = [this](const ipc::WorkerExited& exit) { worker_exited(exit); },
             .grant_result = [this](const ipc::GrantResult& result, ipc::Channel channel,
@@ -80,6 +85,7 @@ void Monitor::holdings_complete() {
         rescan();  // what changed between the scan at start and the socket
     }
     enter_sandbox_();
+    endpoints_.settle();
     clients_.emplace(io_, std::move(client_socket_),
                      [this](UniqueFd socket) { accepted(std::move(socket), ConnectionKind::client); });
     admins_.emplace(io_, std::move(admin_socket_),
@@ -157,20 +163,27 @@ const std::vector<std::string>& Monitor::reload_policy() {
 
 // ---- connections
 
-void Monitor::accepted(UniqueFd socket, ConnectionKind kind) {
+void Monitor::accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<const EndpointRecord> via) {
     Result<Identity> who = identify_peer(socket.borrow());
     if (!who) {
         log::debug("a connection is closed: " + who.error().message);
         return;
     }
-    const bool may_administer = options_.simulated
-                                    ? who->uid == ::getuid()
-                                    : who->uid == 0 && (!who->pidfd.valid() || who->initial_user_namespace);
+    const bool may_administer =
+        options_.simulated
+            ? who->uid == ::getuid()
+            : who->uid == 0 && (!who->pidfd.valid() || (who->initial_user_namespace && !who->nested_pid_namespace));
     if (kind == ConnectionKind::admin && !may_administer) {
         log::warning(fmt::format("{} is no administrator, closing its connection", who->text()));
         return;
     }
-    auto connection = std::make_shared<Connection>(*this, kind, std::move(*who), std::move(socket));
+    // A container has its own endpoint and nothing else, whatever was mounted into it (I2, I9).
+    if (via ? !endpoints_.inside(*who, *via) : endpoints_.in_any(*who)) {
+        log::warning(fmt::format("{}, in the cgroup {}, has no business at {}, closing its connection", who->text(),
+                                 who->cgroup, via ? "container " + via->id + "'s endpoint" : "the host's sockets"));
+        return;
+    }
+    auto connection = std::make_shared<Connection>(*this, kind, std::move(*who), std::move(socket), std::move(via));
     if (const char* refusal = admission_.enter(connection->party())) {
         log::debug(fmt::format("{}: {}", connection->who().text(), refusal));
         return;
@@ -212,6 +225,10 @@ void Monitor::drop(Connection& connection) {
 
 void Monitor::expel(Connection& connection, const char* fault) {
     log::error(fmt::format("the worker of {} {}: killed", connection.who().text(), fault));
+    cut_off(connection);
+}
+
+void Monitor::cut_off(Connection& connection) {
     const auto slot = connection.slot();
     drop(connection);
     if (slot) {
@@ -226,7 +243,7 @@ void Monitor::worker_exited(const ipc::WorkerExited& exit) {
     }
     const std::shared_ptr<Connection> connection = found->second;
     slots_.erase(found);
-    if (exit.status != "exited 0") {
+    if (exit.status != "exited 0" && connection->serving()) {
         log::warning(fmt::format("the worker of {} {}", connection->who().text(), exit.status));
     }
     drop(*connection);

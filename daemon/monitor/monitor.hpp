@@ -18,6 +18,7 @@
 #include "daemon/ledger/ledger.hpp"
 #include "daemon/monitor/admission.hpp"
 #include "daemon/monitor/connection.hpp"
+#include "daemon/monitor/endpoints.hpp"
 #include "daemon/monitor/keepers.hpp"
 #include "daemon/monitor/lease_book.hpp"
 #include "daemon/monitor/listener.hpp"
@@ -44,6 +45,7 @@ class Monitor {
     [[nodiscard]] LeaseBook& leases() { return leases_; }
     [[nodiscard]] Keepers& keepers() { return keepers_; }
     [[nodiscard]] Views& views() { return views_; }
+    [[nodiscard]] Endpoints& endpoints() { return endpoints_; }
     [[nodiscard]] VaultStub& vault() { return *vault_; }
     [[nodiscard]] Admission& admission() { return admission_; }
     [[nodiscard]] KernelInterface kernel() const { return kernel_; }
@@ -60,12 +62,14 @@ class Monitor {
 
     // ---- connections
     [[nodiscard]] std::optional<std::uint32_t> take_slot(Connection& connection);
+    // `via`: the endpoint whose socket it is; none for the host's.
+    void accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<const EndpointRecord> via = nullptr);
     void drop(Connection& connection);                      // no worker yet: forget it
+    void cut_off(Connection& connection);                   // no fault of its: its worker is killed all the same
     void expel(Connection& connection, const char* fault);  // its worker misbehaved: kill it (I4)
     void for_each_connection(const std::function<void(Connection&)>& action);
 
   private:
-    void accepted(UniqueFd socket, ConnectionKind kind);
     void start_system_bus_worker();
     void worker_exited(const ipc::WorkerExited& exit);
     void holdings_complete();
@@ -84,6 +88,7 @@ class Monitor {
     LeaseBook leases_;
     Keepers keepers_;
     Views views_;
+    Endpoints endpoints_;
     Admission admission_;
     KernelInterface kernel_ = KernelInterface::iommufd;
     std::vector<std::string> vault_faults_;

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "daemon/base/log.hpp"
+#include "daemon/monitor/connection.hpp"
 #include "policy/machine.hpp"
 
 namespace iommud::monitor {
@@ -35,12 +36,16 @@ const std::vector<std::string>& PolicyStore::load() {
     return faults_;
 }
 
-policy::Subject subject_of(const Identity& who) {
+policy::Subject subject_of(const Connection& connection) {
+    const Identity& who = connection.who();
     policy::Subject subject;
     subject.uid = who.uid;
     subject.groups = who.groups;
     subject.unit = who.unit;
     subject.has_pidfd = who.pidfd.valid();
+    if (const EndpointRecord* via = connection.via().get()) {
+        subject.container = policy::Container{via->id, via->owner, via->annotations};
+    }
     return subject;
 }
 

@@ -13,6 +13,8 @@
 
 namespace iommud::monitor {
 
+class Connection;
+
 class PolicyStore {
   public:
     explicit PolicyStore(const Options& options) : options_(options) {}
@@ -33,8 +35,8 @@ class PolicyStore {
     std::vector<std::string> faults_;
 };
 
-// What policy looks at, of who is connected.
-[[nodiscard]] policy::Subject subject_of(const Identity& who);
+// What policy looks at, of who is connected: what the kernel says, and of a container what it was registered with.
+[[nodiscard]] policy::Subject subject_of(const Connection& connection);
 
 // Somebody who is not connected: a name in /etc/passwd, or a uid; with the groups that the files say. Nothing for
 // neither.

@@ -45,6 +45,7 @@ constexpr Rule rules[] = {
     rule<ipc::ExplainEntries> (0, false, false, true),
     rule<ipc::AccountsEntries>(0, false, false, true),
     rule<ipc::PolicyEntries>  (0, false, false, true),
+    rule<ipc::EndpointOpened> (0, false, false, true),
 };
 // clang-format on
 

@@ -18,7 +18,7 @@ enum class Phase {
 
 using Frame = std::variant<ipc::WorkerStart, ipc::ManagerView, ipc::DeviceView, ipc::DeviceGone, ipc::LeaseView,
                            ipc::LeaseGone, ipc::ViewComplete, ipc::RequestFailed, ipc::RequestDone, ipc::DeliveryComing,
-                           ipc::ExplainEntries, ipc::AccountsEntries, ipc::PolicyEntries>;
+                           ipc::ExplainEntries, ipc::AccountsEntries, ipc::PolicyEntries, ipc::EndpointOpened>;
 
 // The message in a frame with `fds` descriptors. Throws Fatal when it is none, or must not come in `phase`.
 [[nodiscard]] Frame decode_frame(std::span<const std::byte> bytes, std::size_t fds, Phase phase);

@@ -2,6 +2,7 @@
 #include <iterator>
 
 #include "daemon/worker/arguments.hpp"
+#include "daemon/worker/endpoint_arguments.hpp"
 #include "daemon/worker/names.hpp"
 #include "daemon/worker/session.hpp"
 
@@ -112,6 +113,22 @@ Result<void> get_policy(Session& session, sd_bus_message* call) {
     return session.requests.begin(call, RequestKind::policy, ipc::PolicyRequest{});
 }
 
+Result<void> open_endpoint(Session& session, sd_bus_message* call) {
+    auto request = read_open_endpoint(call);
+    if (!request) {
+        return tl::unexpected(request.error());
+    }
+    return session.requests.begin(call, RequestKind::open_endpoint, std::move(*request));
+}
+
+Result<void> close_endpoint(Session& session, sd_bus_message* call) {
+    auto request = read_close_endpoint(call);
+    if (!request) {
+        return tl::unexpected(request.error());
+    }
+    return session.requests.begin(call, RequestKind::close_endpoint, std::move(*request));
+}
+
 template <auto Handler>
 int method(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
     return answer<Handler>(*static_cast<Session*>(userdata), call, error);
@@ -150,6 +167,10 @@ const sd_bus_vtable admin_methods[] = {
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("GetPolicy", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", entries),
                             method<get_policy>, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("OpenEndpoint", SD_BUS_ARGS("s", id, "a{sv}", options), SD_BUS_RESULT("s", path),
+                            method<open_endpoint>, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("CloseEndpoint", SD_BUS_ARGS("s", id, "a{sv}", options), SD_BUS_NO_RESULT,
+                            method<close_endpoint>, SD_BUS_VTABLE_UNPRIVILEGED),
 };
 const sd_bus_vtable properties[] = {
     SD_BUS_PROPERTY("Version", "s", manager_property<&ManagerView::version>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

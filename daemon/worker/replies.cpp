@@ -97,6 +97,12 @@ MessagePtr explain_reply(sd_bus_message* call, const ipc::ExplainEntries& entrie
     return reply;
 }
 
+MessagePtr endpoint_reply(sd_bus_message* call, const std::string& path) {
+    MessagePtr reply = empty_reply(call);
+    must(append(reply.get(), path), "append the path");
+    return reply;
+}
+
 MessagePtr policy_reply(sd_bus_message* call, const ipc::PolicyEntries& policy) {
     MessagePtr reply = empty_reply(call);
     append_texts(reply.get(), policy.entries);

@@ -22,6 +22,8 @@ namespace iommud::worker {
                                    const std::vector<UniqueFd>& fds);
 // (b allowed, s decision, aa{sv} trace)
 [[nodiscard]] MessagePtr explain_reply(sd_bus_message* call, const ipc::ExplainEntries& entries);
+// (s path)
+[[nodiscard]] MessagePtr endpoint_reply(sd_bus_message* call, const std::string& path);
 // (aa{sv} entries)
 [[nodiscard]] MessagePtr policy_reply(sd_bus_message* call, const ipc::PolicyEntries& policy);
 // (aa{sv} accounts)

@@ -15,7 +15,18 @@ namespace iommud::worker {
 
 inline constexpr std::size_t most_pending = 64;  // of one connection
 
-enum class RequestKind { acquire, add, explain, accounts, release, revoke, reload, policy };
+enum class RequestKind {
+    acquire,
+    add,
+    explain,
+    accounts,
+    release,
+    revoke,
+    reload,
+    policy,
+    open_endpoint,
+    close_endpoint
+};
 
 struct Pending {
     RequestKind kind = RequestKind::acquire;

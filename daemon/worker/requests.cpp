@@ -44,7 +44,7 @@ void Requests::on(const ipc::RequestFailed& answer) {
 }
 
 void Requests::on(const ipc::RequestDone& answer) {
-    const auto kinds = {RequestKind::release, RequestKind::revoke, RequestKind::reload};
+    const auto kinds = {RequestKind::release, RequestKind::revoke, RequestKind::reload, RequestKind::close_endpoint};
     if (const Pending* const pending = book_.find(answer.cookie, kinds)) {
         finish(answer.cookie, empty_reply(pending->call.get()));
     }
@@ -72,6 +72,12 @@ void Requests::on(const ipc::AccountsEntries& answer) {
     append_bounded(pending->accounts, answer.accounts);
     if (answer.last) {
         finish(answer.cookie, accounts_reply(pending->call.get(), pending->accounts));
+    }
+}
+
+void Requests::on(const ipc::EndpointOpened& answer) {
+    if (const Pending* const pending = book_.find(answer.cookie, {RequestKind::open_endpoint})) {
+        finish(answer.cookie, endpoint_reply(pending->call.get(), answer.path));
     }
 }
 

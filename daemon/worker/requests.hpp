@@ -37,6 +37,7 @@ class Requests {
     void on(ipc::ExplainEntries answer);
     void on(const ipc::AccountsEntries& answer);
     void on(ipc::PolicyEntries answer);
+    void on(const ipc::EndpointOpened& answer);
     // `end` is where the keeper's Delivery will stand.
     void on(ipc::DeliveryComing answer, UniqueFd end);
     void lease_gone(LeaseId lease);

@@ -62,6 +62,47 @@ TEST(Admission, StartsSixteenWorkersASecondForOneParty) {
     EXPECT_TRUE(admission.start_worker({1000, ""}, now + std::chrono::seconds(1)));
 }
 
+TEST(Admission, BoundsAContainerWhateverItsUids) {
+    Admission admission;
+    const Admission::Clock::time_point now{std::chrono::hours(1)};
+    std::uint32_t entered = 0;
+    std::uint32_t started = 0;
+    for (std::uint32_t uid = 100000; uid < 101000; ++uid) {
+        entered += admission.enter({uid, "box"}) == nullptr ? 1 : 0;
+        started += admission.start_worker({uid, "box"}, now) ? 1 : 0;
+    }
+
+    EXPECT_EQ(entered, Admission::connections_of_endpoint);
+    EXPECT_EQ(started, Admission::workers_per_second_of_endpoint);
+    EXPECT_EQ(admission.enter({100000, "other"}), nullptr) << "another container is not concerned";
+    EXPECT_EQ(admission.enter({100000, ""}), nullptr) << "nor is the host";
+}
+
+TEST(Admission, TakesAContainersConnectionBack) {
+    Admission admission;
+    for (std::uint32_t uid = 0; uid < Admission::connections_of_endpoint; ++uid) {
+        ASSERT_EQ(admission.enter({uid, "box"}), nullptr);
+    }
+    ASSERT_NE(admission.enter({1000, "box"}), nullptr);
+    admission.leave({0, "box"});
+
+    EXPECT_EQ(admission.enter({1000, "box"}), nullptr);
+}
+
+TEST(Admission, AContainersRootIsNobodySpecial) {
+    Admission admission;
+    const Admission::Clock::time_point now{std::chrono::hours(1)};
+    std::uint32_t entered = 0;
+    std::uint32_t started = 0;
+    for (int i = 0; i < 100; ++i) {
+        entered += admission.enter({0, "box"}) == nullptr ? 1 : 0;
+        started += admission.start_worker({0, "box"}, now) ? 1 : 0;
+    }
+
+    EXPECT_EQ(entered, Admission::connections_each);
+    EXPECT_EQ(started, Admission::workers_per_second_each);
+}
+
 TEST(Admission, LeavingWithoutHavingEnteredChangesNothing) {
     Admission admission;
     admission.leave({1000, ""});
