@@ -59,6 +59,28 @@ bool glob_match(std::string_view glob, std::string_view text) {
     return glob.find_first_not_of('*', g) == std::string_view::npos;
 }
 
+// "0000:81:00.*" and the like, which fix whole parts and leave the rest open.
+AddressGlob::Fixed fixed_parts(std::string_view glob) {
+    AddressGlob::Fixed fixed;
+    if (!glob.ends_with('*')) {
+        return fixed;
+    }
+    const std::string begin(glob.substr(0, glob.size() - 1));
+    if (begin.empty()) {
+        fixed.whole = true;
+        return fixed;
+    }
+    // What is left of an address after domain, bus and slot.
+    const std::string_view rests[] = {"00:00.0", "00.0", "0"};
+    for (std::size_t i = 0; i < 3 && (begin.ends_with(':') || begin.ends_with('.')); ++i) {
+        if (const auto address = PciAddress::parse(begin + std::string(rests[i]))) {
+            return {
+                .address = *address, .domain = true, .bus = i >= 1, .slot = i >= 2, .function = false, .whole = true};
+        }
+    }
+    return fixed;
+}
+
 }  // namespace
 
 std::optional<AddressGlob> AddressGlob::parse(std::string_view text, Fault& fault) {
@@ -71,12 +93,14 @@ std::optional<AddressGlob> AddressGlob::parse(std::string_view text, Fault& faul
     glob.text_ = text;
     if (text.find_first_of("*?") == text.npos) {
         glob.exact_ = PciAddress::parse(text);
+        glob.fixed_ = {glob.exact_.value_or(PciAddress{}), true, true, true, true, true};
         fault = Fault::matches_nothing;
         return glob.exact_ ? std::optional(glob) : std::nullopt;
     }
     const std::string_view widest = "hhhhhhhh:hh:sh.f";  // VMD's domains have up to eight digits
     for (std::size_t cut = 0; cut <= 4; ++cut) {
         if (can_match(text, widest.substr(cut))) {
+            glob.fixed_ = fixed_parts(text);
             return glob;
         }
     }

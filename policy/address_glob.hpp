@@ -23,11 +23,22 @@ class AddressGlob {
     [[nodiscard]] bool covers(const AddressGlob& other) const;
     // The one address that this matches, when it is no pattern.
     [[nodiscard]] const std::optional<PciAddress>& exact() const { return exact_; }
+    // Which parts of an address must be as in `address`; not all that is asked, unless `whole`.
+    struct Fixed {
+        PciAddress address;
+        bool domain = false;
+        bool bus = false;
+        bool slot = false;
+        bool function = false;
+        bool whole = false;
+    };
+    [[nodiscard]] const Fixed& fixed() const { return fixed_; }
     [[nodiscard]] const std::string& text() const { return text_; }
 
   private:
     std::string text_;
     std::optional<PciAddress> exact_;
+    Fixed fixed_;
 };
 
 }  // namespace iommud::policy

@@ -30,9 +30,9 @@ struct TraceEntry {
 struct Decision {
     bool allowed = false;
     ErrorCode code = ErrorCode::access_denied;  // of a refusal: see evaluate()
-    std::string message;                        // of either; tells nothing of rules that are about others
-    std::string rule;                           // the rule that decided; of several the first by id
-    std::uint64_t memory = 0;                   // bytes to reserve, whole pages
+    std::string message;  // of a refusal, by explain() of a grant too; tells nothing of rules that are about others
+    std::string rule;     // the rule that decided; of several the first by id
+    std::uint64_t memory = 0;  // bytes to reserve, whole pages
     std::uint32_t maps = 0;
     bool allow_no_reset = false;
     std::optional<std::string> vf_token;
@@ -53,7 +53,7 @@ struct Decision {
 
 // Whose rules a trace shows.
 enum class TraceScope {
-    own,  // only rules that mention the subject: for the subject's own eyes
+    own,  // only rules that mention the subject, of many the nearest 32: for the subject's own eyes
     all,  // for an administrator
 };
 

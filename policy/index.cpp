@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "policy/account.hpp"
+#include "policy/device_mask.hpp"
 #include "policy/policy.hpp"
 
 namespace iommud::policy {
@@ -45,6 +46,7 @@ void add_everybody(SubjectIndex& index, const Rule& rule, std::uint32_t number) 
 void build_index(Policy& policy) {
     policy.allows = {};
     policy.denies = {};
+    policy.rule_devices = {};
     for (std::uint32_t i = 0; i < policy.rules.size(); ++i) {
         const Rule& rule = policy.rules[i];
         SubjectIndex& index = rule.effect == Effect::allow ? policy.allows : policy.denies;
@@ -54,6 +56,10 @@ void build_index(Policy& policy) {
         for (const SubjectPattern& pattern : rule.subjects) {
             add_subject(index, pattern, i);
         }
+        for (const DevicePattern& pattern : rule.devices) {
+            policy.rule_devices.masks.push_back(mask_of(pattern));
+        }
+        policy.rule_devices.ends.push_back(static_cast<std::uint32_t>(policy.rule_devices.masks.size()));
     }
     policy.allows.by_range.build();
     policy.denies.by_range.build();

@@ -53,21 +53,10 @@ bool deny_subject(const SubjectPattern& pattern, const Asker& asker) {
            in_endpoint(pattern, asker.subject);
 }
 
-template <class T>
-bool attribute(const std::optional<T>& wanted, const std::optional<T>& fact, bool when_unknown) {
-    return !wanted || (fact ? *fact == *wanted : when_unknown);
-}
-
-bool matches(const DevicePattern& pattern, const DeviceText& device, bool when_unknown) {
-    const DeviceFacts& facts = *device.facts;
-    return (!pattern.address || pattern.address->matches(facts.address, device.address)) &&
-           attribute(pattern.vendor, facts.vendor, when_unknown) &&
-           attribute(pattern.device, facts.device, when_unknown) &&
-           attribute(pattern.subsystem_vendor, facts.subsystem_vendor, when_unknown) &&
-           attribute(pattern.subsystem_device, facts.subsystem_device, when_unknown) &&
-           attribute(pattern.iommu_group, facts.iommu_group, when_unknown) &&
-           (!pattern.class_code ||
-            (facts.class_code ? (*facts.class_code & pattern.class_mask) == *pattern.class_code : when_unknown));
+bool matches(const DevicePattern& pattern, const DeviceText& device, Effect effect) {
+    return may_match(mask_of(pattern), device.words, effect) &&
+           (!pattern.address || pattern.address->fixed().whole ||
+            pattern.address->matches(device.facts->address, device.address));
 }
 
 template <class Map, class Key>
@@ -122,37 +111,73 @@ bool subject_matches(const Rule& rule, const Asker& asker) {
 }
 
 bool device_matches(const Rule& rule, const DeviceText& device) {
-    const bool deny = rule.effect == Effect::deny;
-    if (deny && rule.devices.empty()) {
+    if (rule.effect == Effect::deny && rule.devices.empty()) {
         return true;
     }
-    return std::any_of(rule.devices.begin(), rule.devices.end(),
-                       [&device, deny](const DevicePattern& pattern) { return matches(pattern, device, deny); });
+    return std::any_of(rule.devices.begin(), rule.devices.end(), [&device, &rule](const DevicePattern& pattern) {
+        return matches(pattern, device, rule.effect);
+    });
 }
 
-std::vector<std::uint32_t> rules_about(const Policy& policy, const Asker& asker,
-                                       std::initializer_list<std::span<const DeviceText>> devices) {
+namespace {
+
+// Whether the rule of this number may match one of `devices`. With many rules for one subject the time goes here:
+// pointers, because the index's numbers are its own and need no check each.
+template <Effect effect>
+bool about(const DeviceIndex& index, std::uint32_t rule, std::span<const DeviceText> devices) {
+    const std::uint32_t* const ends = index.ends.data();
+    const DeviceMask* const end = index.masks.data() + ends[rule];
+    const DeviceMask* mask = index.masks.data() + (rule == 0 ? 0 : ends[rule - 1]);
+    if (mask == end) {
+        return true;  // a deny of every device
+    }
+    for (; mask != end; ++mask) {
+        for (const DeviceText& device : devices) {
+            if (may_match(*mask, device.words, effect)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+void look_up_units(const SubjectIndex& index, Effect effect, const Subject& subject,
+                   std::vector<std::uint32_t>& rules) {
+    if (subject.has_pidfd && subject.unit) {
+        append_found(index.by_unit, *subject.unit, rules);
+    } else if (effect == Effect::deny) {
+        append_all(index.any_unit, rules);
+    }
+    if (subject.container) {
+        append_found(index.by_endpoint, subject.container->id, rules);
+        append_all(index.by_endpoints, rules);
+    }
+}
+
+}  // namespace
+
+std::vector<std::uint32_t> rules_about(const Policy& policy, const Asker& asker, std::span<const DeviceText> asked,
+                                       std::span<const DeviceText> members) {
+    const Subject& subject = asker.subject;
     std::vector<std::uint32_t> rules = policy.denies.everybody;
-    for (const auto& some : devices) {
-        for (const DeviceText& device : some) {
+    look_up(policy.denies, asker.denied_as_uids, asker.denied_as_groups, rules);
+    look_up_units(policy.denies, Effect::deny, subject, rules);
+    std::erase_if(rules, [&index = policy.rule_devices, asked, members](std::uint32_t rule) {
+        return !about<Effect::deny>(index, rule, asked) && !about<Effect::deny>(index, rule, members);
+    });
+    for (const auto& devices : {asked, members}) {
+        for (const DeviceText& device : devices) {
             append_found(policy.denies.everybody_by_address, device.facts->address, rules);
         }
     }
-    const Subject& subject = asker.subject;
-    look_up(policy.denies, asker.denied_as_uids, asker.denied_as_groups, rules);
+    const auto denies = static_cast<std::ptrdiff_t>(rules.size());
     look_up(policy.allows, {subject.uid}, subject.groups, rules);
-    if (subject.has_pidfd && subject.unit) {
-        append_found(policy.denies.by_unit, *subject.unit, rules);
-        append_found(policy.allows.by_unit, *subject.unit, rules);
-    } else {
-        append_all(policy.denies.any_unit, rules);
-    }
-    if (subject.container) {
-        for (const SubjectIndex* index : {&policy.denies, &policy.allows}) {
-            append_found(index->by_endpoint, subject.container->id, rules);
-            append_all(index->by_endpoints, rules);
-        }
-    }
+    look_up_units(policy.allows, Effect::allow, subject, rules);
+    const auto others =
+        std::remove_if(rules.begin() + denies, rules.end(), [&index = policy.rule_devices, asked](std::uint32_t rule) {
+            return !about<Effect::allow>(index, rule, asked);
+        });
+    rules.erase(others, rules.end());
     sort_unique(rules);
     return rules;
 }

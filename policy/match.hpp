@@ -1,11 +1,11 @@
 // Whether one rule's patterns match: the leaves of evaluate().
 #pragma once
 
-#include <initializer_list>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "policy/device_mask.hpp"
 #include "policy/policy.hpp"
 #include "policy/subject.hpp"
 
@@ -22,9 +22,10 @@ struct Asker {
 
 // A device with its address as text, made once for many patterns.
 struct DeviceText {
-    explicit DeviceText(const DeviceFacts& device) : facts(&device), address(device.address.text()) {}
+    explicit DeviceText(const DeviceFacts& device) : facts(&device), address(device.address.text()), words(device) {}
     const DeviceFacts* facts;
     std::string address;
+    DeviceWords words;
 };
 
 [[nodiscard]] bool subject_matches(const Rule& rule, const Asker& asker);
@@ -32,8 +33,9 @@ struct DeviceText {
 [[nodiscard]] bool device_matches(const Rule& rule, const DeviceText& device);
 
 // The rules of `policy` that may match `asker` and one of the devices, ascending, none twice: a superset of those that
-// do. `devices` are all that count for a deny.
+// do. For an allow only those `asked` for count, for a deny the `members` of their IOMMU groups too.
 [[nodiscard]] std::vector<std::uint32_t> rules_about(const Policy& policy, const Asker& asker,
-                                                     std::initializer_list<std::span<const DeviceText>> devices);
+                                                     std::span<const DeviceText> asked,
+                                                     std::span<const DeviceText> members);
 
 }  // namespace iommud::policy

@@ -78,6 +78,17 @@ struct DevicePattern {
     std::string text;  // "vendor 8086, device 10d3"
 };
 
+// A DevicePattern as device_mask.hpp compares it: bits of `mask` that are not as in `value` do not match.
+struct AttributeWords {
+    std::uint64_t address = 0;
+    std::uint64_t ids = 0;   // vendor, device, and the subsystem's
+    std::uint64_t kind = 0;  // class and IOMMU group
+};
+struct DeviceMask {
+    AttributeWords value;
+    AttributeWords mask;
+};
+
 enum class Effect : std::uint8_t { deny = 0, allow = 1 };
 
 // Set of modes, one bit for each.
@@ -128,6 +139,13 @@ struct SubjectIndex {
     std::map<PciAddress, std::vector<std::uint32_t>> everybody_by_address;
 };
 
+// Every rule's device patterns, one rule after the other: `ends[i]` is where those of rule i end, and of the next
+// begin.
+struct DeviceIndex {
+    std::vector<std::uint32_t> ends;
+    std::vector<DeviceMask> masks;
+};
+
 // Which account a uid or group has, by number in Policy::accounts.
 struct AccountIndex {
     std::unordered_map<std::uint32_t, std::uint32_t> by_user;
@@ -147,6 +165,7 @@ struct Policy {
 
     SubjectIndex allows;
     SubjectIndex denies;
+    DeviceIndex rule_devices;
     AccountIndex account_index;
 
     [[nodiscard]] std::string text(const Where& where) const;
@@ -158,7 +177,7 @@ struct Policy {
     return bytes & ~(page_size - 1);
 }
 
-// Fills the three indexes from rules and accounts.
+// Fills the four indexes from rules and accounts.
 void build_index(Policy& policy);
 
 }  // namespace iommud::policy

@@ -104,7 +104,6 @@ void Verdict::add(const Rule& rule, const RuleVerdict& verdict) {
         }
         return;
     }
-    any_allow_ = true;
     if (verdict.stops_at == Reach::devices) {
         // Of one device judge() has just said that it is not.
         for (std::size_t i = 0; coverable_.size() > 1 && i < coverable_.size(); ++i) {
@@ -194,32 +193,35 @@ Decision Verdict::strictest() const {
 }
 
 Decision Verdict::grant() const {
-    const std::string who = question_.who();
     const auto account = account_of(question_.policy, question_.asker.subject);
     if (!account) {
-        return refuse(ErrorCode::access_denied, fmt::format("{} has no account to charge the lease to", who));
+        return refuse(ErrorCode::access_denied,
+                      fmt::format("{} has no account to charge the lease to", question_.who()));
     }
     Decision decision = strictest();
     decision.account = account;
     decision.memory = question_.memory.value_or(std::min(decision.memory, account->memory & ~(page_size - 1)));
     if (decision.memory > account->memory) {
         return refuse(ErrorCode::memory_limit,
-                      fmt::format("{} asked for {}; the account's limit is {}", who, exact_bytes(decision.memory),
-                                  format_bytes(account->memory)));
+                      fmt::format("{} asked for {}; the account's limit is {}", question_.who(),
+                                  exact_bytes(decision.memory), format_bytes(account->memory)));
     }
     if (question_.asked.size() > account->devices) {
-        return refuse(ErrorCode::device_limit, fmt::format("{} asked for {} devices; the account's limit is {}", who,
-                                                           question_.asked.size(), account->devices));
+        return refuse(ErrorCode::device_limit, fmt::format("{} asked for {} devices; the account's limit is {}",
+                                                           question_.who(), question_.asked.size(), account->devices));
     }
-    const char* mode = name_of(question_.request.mode);
     if (question_.request.mode != Mode::managed && !question_.asker.subject.has_pidfd) {
         return refuse(ErrorCode::unsupported_mode,
-                      fmt::format("mode {} needs a kernel that gives a pidfd of its peer (6.5 or newer)", mode));
+                      fmt::format("mode {} needs a kernel that gives a pidfd of its peer (6.5 or newer)",
+                                  name_of(question_.request.mode)));
     }
     decision.allowed = true;
-    decision.message = fmt::format("rule {} gives {} {}: mode {}, {}, at most {} maps", decision.rule, who,
-                                   question_.devices(), mode, format_bytes(decision.memory), decision.maps);
     return decision;
+}
+
+std::string grant_text(const Question& question, const Decision& grant) {
+    return fmt::format("rule {} gives {} {}: mode {}, {}, at most {} maps", grant.rule, question.who(),
+                       question.devices(), name_of(question.request.mode), format_bytes(grant.memory), grant.maps);
 }
 
 }  // namespace iommud::policy

@@ -29,6 +29,9 @@ struct RuleVerdict {
 
 [[nodiscard]] RuleVerdict judge(const Question& question, const Rule& rule);
 
+// A grant in words.
+[[nodiscard]] std::string grant_text(const Question& question, const Decision& grant);
+
 // Sums up the rules, given in any order.
 class Verdict {
   public:
@@ -47,7 +50,6 @@ class Verdict {
     const Rule* deny_ = nullptr;
     const DeviceText* denied_ = nullptr;
     std::vector<const Rule*> covering_;
-    bool any_allow_ = false;             // that mentions the subject
     std::vector<bool> coverable_;        // by some allow rule, for each device asked for
     ModeSet modes_ = 0;                  // that rules for all the devices give
     const Rule* most_memory_ = nullptr;  // of those that cover all but the memory

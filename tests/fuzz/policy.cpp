@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         subject.has_pidfd = true;
         const policy::Decision plain = policy::evaluate(*loaded, subject, request);
         const policy::Decision traced = policy::explain(*loaded, subject, request, policy::TraceScope::all);
-        if (plain.allowed != traced.allowed || plain.memory != traced.memory || plain.message != traced.message) {
+        if (plain.allowed != traced.allowed || plain.memory != traced.memory || plain.rule != traced.rule) {
             std::abort();
         }
     }

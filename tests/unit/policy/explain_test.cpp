@@ -45,6 +45,24 @@ TEST(Explain, ToTheSubjectShowsOnlyRulesAboutIt) {
     EXPECT_EQ(entry(decision, 1).effect, "account");
 }
 
+TEST(Explain, ToTheSubjectShowsOfManyRulesTheNearestAndCountsTheRest) {
+    std::string rules;
+    for (int i = 0; i < 100; ++i) {
+        rules += R"({"id": "r)" + std::to_string(i) + R"(", "effect": "allow", "subjects": [{"user": "alice"}], )" +
+                 R"("devices": [{"class": ")" + (i == 70 ? "02" : "01") + "\"}]},";
+    }
+    rules.pop_back();
+
+    const Decision decision = explain(with_rules(rules), user(alice), ask({nic()}), TraceScope::own);
+
+    ASSERT_EQ(decision.trace.size(), 34U);
+    EXPECT_EQ(entry(decision, 0).rule, "r0");
+    EXPECT_EQ(entry(decision, 31).rule, "r70");
+    EXPECT_TRUE(entry(decision, 31).matched);
+    EXPECT_EQ(entry(decision, 32).why, "and 68 more rules about you, further off");
+    EXPECT_EQ(explain(with_rules(rules), user(alice), ask({nic()}), TraceScope::all).trace.size(), 101U);
+}
+
 TEST(Explain, ADeviceThatIsNotTheRulesSaysWhatWouldHaveToChange) {
     const Decision decision = explain(good(text), user(alice), ask({disk()}), TraceScope::own);
 
