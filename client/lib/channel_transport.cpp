@@ -139,7 +139,9 @@ Outcome<Received> ChannelTransport::receive(KeeperPacket& packet, std::optional<
         header.msg_iovlen = 1;
         header.msg_control = buffer.bytes.data();
         header.msg_controllen = buffer.bytes.size();
-        const ssize_t size = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        // Without a deadline the read itself waits, unless somebody has made the descriptor non-blocking.
+        const int flags = MSG_CMSG_CLOEXEC | (deadline ? MSG_DONTWAIT : 0);
+        const ssize_t size = ::recvmsg(socket_.get(), &header, flags);
         if (size < 0) {
             const int error = errno;
             if (error == EAGAIN) {

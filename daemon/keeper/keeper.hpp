@@ -56,6 +56,7 @@ class Keeper {
     // Of the lease channels.
     void handle_channel(std::size_t index);
     void answer(std::size_t index, LeaseRequest& request);
+    void answer_map(const LeaseChannel& channel, LeaseRequest& request);
     void answer_dup(std::size_t index, const iommud_request& request);
     void lost_channel(std::size_t index);
     void sent(LeaseSend outcome);

@@ -10,10 +10,8 @@ void Reporter::set_state(LeaseState state, Clock::time_point now) {
 void Reporter::set_mapped(std::uint64_t mapped, std::uint32_t maps, Clock::time_point now) {
     report_.mapped = mapped;
     report_.maps = maps;
-    if (now - last_ >= interval) {
-        report(now);
-    } else if (!due_) {
-        due_ = last_ + interval;
+    if (!due_) {
+        due_ = now + interval;  // not at once: somebody waits for the next map
     }
 }
 
@@ -22,7 +20,6 @@ void Reporter::add_no_reset(const std::vector<PciAddress>& devices) {
 }
 
 void Reporter::report(Clock::time_point now) {
-    last_ = now;
     due_.reset();
     if (!control_.report(report_)) {
         due_ = now + retry;

@@ -1,4 +1,4 @@
-// What the monitor is told: each change of state at once, changes of what is mapped at most every 50 ms.
+// What the monitor is told: each change of state at once, changes of what is mapped within 50 ms, gathered.
 #pragma once
 
 #include <optional>
@@ -28,7 +28,6 @@ class Reporter {
   private:
     const Control& control_;
     ipc::KeeperReport report_;
-    Clock::time_point last_{};
     std::optional<Clock::time_point> due_;
 };
 

@@ -46,7 +46,7 @@ void Keeper::answer(std::size_t index, LeaseRequest& request) {
     switch (request.request.op) {
         case IOMMUD_MAP:
             failpoint("map");
-            sent(channel.send(memory_.map(request.request, request.descriptor.borrow())));
+            answer_map(channel, request);
             reporter_.set_mapped(memory_.mapped(), memory_.maps(), Clock::now());
             return;
         case IOMMUD_UNMAP:
@@ -64,6 +64,14 @@ void Keeper::answer(std::size_t index, LeaseRequest& request) {
             released_reply_ = make_reply(request.request, IOMMUD_ERROR_NONE, 0);
             begin_release();
             return;
+    }
+}
+
+void Keeper::answer_map(const LeaseChannel& channel, LeaseRequest& request) {
+    const iommud_reply reply = memory_.map(request.request, request.descriptor.borrow());
+    sent(channel.send(reply));
+    if (reply.error == IOMMUD_ERROR_NONE) {
+        request.descriptor.reset();  // it is a memfd, of which no close waits
     }
 }
 

@@ -54,6 +54,7 @@ class BareIoctls {
                 return map_again(order.length);
             case Op::give_back:
             case Op::round_trip:
+            case Op::floor_trip:
                 break;
         }
         throw std::runtime_error("not an order for the bare ioctls");

@@ -20,6 +20,7 @@ enum class Op : std::uint32_t {
     map,         // and unmap `length` bytes
     remap,       // likewise, of memory that stays mapped in the process, where the kernel maps by address
     round_trip,  // one packet with a descriptor, and the answer
+    floor_trip,  // likewise, by a process that must listen elsewhere too, and checks the memory of `length` bytes
 };
 
 struct Order {

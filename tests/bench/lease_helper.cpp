@@ -1,6 +1,9 @@
 #include "tests/bench/lease_helper.hpp"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/vfs.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
@@ -102,9 +105,9 @@ class StateWatch {
 
 class LeaseClient {
   public:
-    LeaseClient(const std::string& socket, std::string address, int echo, const Memories& memories)
+    LeaseClient(const std::string& socket, std::string address, const Echoes& echoes, const Memories& memories)
         : address_(std::move(address)),
-          echo_(echo),
+          echoes_(echoes),
           socket_(socket),
           memories_(memories),
           connection_("unix:path=" + socket) {}
@@ -121,7 +124,9 @@ class LeaseClient {
             case Op::map:
                 return map(order.length);
             case Op::round_trip:
-                return {round_trip(), 0};
+                return {round_trip(echoes_.plain, 4096), 0};
+            case Op::floor_trip:
+                return {round_trip(echoes_.floor, order.length), 0};
             case Op::remap:
                 break;
         }
@@ -180,8 +185,9 @@ class LeaseClient {
         return {mapped, seconds_since(unmapping)};
     }
 
-    double round_trip() {
+    double round_trip(int echo, std::uint64_t length) const {
         iommud_request request{};
+        request.length = length;
         iovec bytes{&request, sizeof request};
         alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
         msghdr message{};
@@ -193,17 +199,17 @@ class LeaseClient {
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
         header->cmsg_len = CMSG_LEN(sizeof(int));
-        const int fd = memories_.at(4096).fd();
+        const int fd = memories_.at(length).fd();
         std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
         iommud_reply reply{};
         const auto start = Clock::now();
-        must(::sendmsg(echo_, &message, MSG_NOSIGNAL) == sizeof request, "send to the echo");
-        must(::recv(echo_, &reply, sizeof reply, 0) == sizeof reply, "receive from the echo");
+        must(::sendmsg(echo, &message, MSG_NOSIGNAL) == sizeof request, "send to the echo");
+        must(::recv(echo, &reply, sizeof reply, 0) == sizeof reply, "receive from the echo");
         return seconds_since(start);
     }
 
     std::string address_;
-    int echo_;
+    Echoes echoes_;
     std::string socket_;
     const Memories& memories_;
     client::Connection connection_;
@@ -211,7 +217,14 @@ class LeaseClient {
     std::optional<client::Lease> lease_;
 };
 
-void run_echo(int channel) {
+void check(int fd, std::uint64_t length) {
+    struct statfs file_system {};
+    must(::fcntl(fd, F_GET_SEALS) >= 0 && ::fcntl(fd, F_GETFL) >= 0 && ::fstatfs(fd, &file_system) == 0,
+         "ask the memfd");
+    must(::lseek(fd, 0, SEEK_HOLE) == static_cast<off_t>(length), "find no hole");
+}
+
+void run_echo(int channel, int other) {
     iommud_request request{};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
     for (;;) {
@@ -221,36 +234,49 @@ void run_echo(int channel) {
         message.msg_iovlen = 1;
         message.msg_control = control.data();
         message.msg_controllen = control.size();
+        if (other >= 0) {
+            std::array<pollfd, 2> waiting{{{channel, POLLIN, 0}, {other, POLLIN, 0}}};
+            must(::poll(waiting.data(), waiting.size(), -1) > 0, "poll");
+        }
         if (::recvmsg(channel, &message, MSG_CMSG_CLOEXEC) != sizeof request) {
             return;
         }
         int fd = -1;
         std::memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+        if (other >= 0) {
+            check(fd, request.length);
+        }
         ::close(fd);
         const iommud_reply reply{};
         must(::send(channel, &reply, sizeof reply, MSG_NOSIGNAL) == sizeof reply, "echo");
     }
 }
 
-}  // namespace
-
-Worker lease_client(const std::string& socket, std::string address, int echo, const Memories& memories) {
-    auto state = std::make_shared<LeaseClient>(socket, std::move(address), echo, memories);
-    return [state](const Order& order) { return (*state)(order); };
-}
-
-int start_echo() {
+int start_echo(bool floor) {
     std::array<int, 2> ends{};
+    std::array<int, 2> other{};
     must(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) == 0, "socketpair");
+    must(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, other.data()) == 0, "socketpair");
     const pid_t child = ::fork();
     must(child >= 0, "fork");
     if (child == 0) {
         ::close(ends[0]);
-        run_echo(ends[1]);
+        run_echo(ends[1], floor ? other[0] : -1);
         ::_exit(0);
     }
     ::close(ends[1]);
     return ends[0];
+}
+
+}  // namespace
+
+Worker lease_client(const std::string& socket, std::string address, const Echoes& echoes, const Memories& memories) {
+    auto state = std::make_shared<LeaseClient>(socket, std::move(address), echoes, memories);
+    return [state](const Order& order) { return (*state)(order); };
+}
+
+Echoes start_echoes() {
+    return {start_echo(false), start_echo(true)};
 }
 
 }  // namespace iommud::bench

@@ -7,14 +7,21 @@
 
 namespace iommud::bench {
 
-// On one connection to `socket` that is kept, as whoever calls it. `echo` is what start_echo gave, for Op::round_trip;
-// `memories` outlives it.
-// Op::acquire: {Acquire, Release and all closes; 0}. Op::give_back: {Acquire; from the first close of the lease's
-// descriptors until the bus says that the device is available}. Op::map: {map, unmap}. Op::round_trip: {it, 0}.
-[[nodiscard]] Worker lease_client(const std::string& socket, std::string address, int echo, const Memories& memories);
+// Sockets to processes that receive packets of a request's size with a descriptor, close that, and answer with a
+// reply's size: one raw round trip. They end with the last copies of these.
+struct Echoes {
+    int plain = -1;
+    // Waits with poll for two sockets, and asks what a keeper must ask of a memory before it is mapped: seals, mode,
+    // file system, the first hole. Less cannot be done by a process that holds what it maps for somebody else.
+    int floor = -1;
+};
+[[nodiscard]] Echoes start_echoes();
 
-// Starts a process that receives packets of a request's size with a descriptor, closes that, and answers with a reply's
-// size: one raw round trip. Returns the socket to it; the process ends with the last copy of that.
-[[nodiscard]] int start_echo();
+// On one connection to `socket` that is kept, as whoever calls it. `memories` outlives it.
+// Op::acquire: {Acquire, Release and all closes; 0}. Op::give_back: {Acquire; from the first close of the lease's
+// descriptors until the bus says that the device is available}. Op::map: {map, unmap}. Op::round_trip, Op::floor_trip:
+// {it, 0}.
+[[nodiscard]] Worker lease_client(const std::string& socket, std::string address, const Echoes& echoes,
+                                  const Memories& memories);
 
 }  // namespace iommud::bench
