@@ -126,6 +126,14 @@ class Parser {
     void add_policy_verbs() {
         add_verb(app_, "reload", "load the policy again (as root)", &reload_);
         CLI::App* policy = app_.add_subcommand("policy", "who may have what")->require_subcommand(1)->fallthrough();
+        CLI::App* check = add_verb(*policy, "check", "look policy files over, without the daemon", &check_);
+        CLI::Option* config = check->add_option("--config", check_.config, "the daemon's folder of policy.d")
+                                  ->type_name("DIR")
+                                  ->capture_default_str();
+        check->add_option("FILE", check_.paths, "files, or folders of *.json; default: what the daemon would load")
+            ->excludes(config);
+        add_output(check);
+        add_output(add_verb(*policy, "show", "the policy in force (as root)", &show_));
         CLI::App* explain = add_verb(*policy, "explain", "whether a request would be granted, and why", &explain_);
         explain->add_option("--user", explain_.user, "ask for somebody else (as root)")->type_name("NAME|UID");
         add_request(explain, explain_.mode, explain_.memory);
@@ -167,6 +175,8 @@ class Parser {
     LeaseRevoke lease_revoke_;
     Accounts accounts_;
     Reload reload_;
+    PolicyCheck check_;
+    PolicyShow show_;
     PolicyExplain explain_;
     Run run_;
 };

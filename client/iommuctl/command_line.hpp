@@ -32,6 +32,11 @@ struct LeaseRevoke {
 };
 struct Accounts {};
 struct Reload {};
+struct PolicyCheck {
+    std::string config = "/etc/iommud";
+    std::vector<std::string> paths;  // files and folders; none: what a daemon with `config` would load
+};
+struct PolicyShow {};
 struct PolicyExplain {
     std::string user;          // empty: the caller
     std::string mode;          // empty: the daemon's default
@@ -46,8 +51,8 @@ struct Run {
     std::vector<std::string> program;  // with its arguments, placeholders checked and not yet replaced
 };
 
-using Verb =
-    std::variant<Status, Devices, DeviceShow, Leases, LeaseShow, LeaseRevoke, Accounts, Reload, PolicyExplain, Run>;
+using Verb = std::variant<Status, Devices, DeviceShow, Leases, LeaseShow, LeaseRevoke, Accounts, Reload, PolicyCheck,
+                          PolicyShow, PolicyExplain, Run>;
 
 struct CommandLine {
     Settings settings;

@@ -170,6 +170,14 @@ Outcome<json> explain(const Bus& bus, const PolicyExplain& request) {
     return answer;
 }
 
+Outcome<json> policy_in_force(const Bus& bus) {
+    auto answer = ask(bus, with_no_options(bus.new_call(manager_path, manager_interface, "GetPolicy")));
+    if (!answer && answer.error().name == "org.freedesktop.DBus.Error.UnknownMethod") {
+        answer.error().message = "the policy is shown to administrators only; iommuctl policy explain shows your part";
+    }
+    return answer;
+}
+
 Outcome<void> revoke(const Bus& bus, const LeaseRevoke& request) {
     const auto call = bus.new_call(manager_path, manager_interface, "Revoke");
     if (!call) {

@@ -28,6 +28,9 @@ namespace iommud::ctl {
 // {"Allowed": true, "Decision": "...", "Trace": [{...}]}
 [[nodiscard]] Outcome<json> explain(const lib::Bus& bus, const PolicyExplain& request);
 
+// [{"kind": "allow", "name": "nic", "says": "...", "where": "..."}]; administrators only.
+[[nodiscard]] Outcome<json> policy_in_force(const lib::Bus& bus);
+
 [[nodiscard]] Outcome<void> revoke(const lib::Bus& bus, const LeaseRevoke& request);
 [[nodiscard]] Outcome<void> reload(const lib::Bus& bus);
 

@@ -193,13 +193,21 @@ std::string accounts_text(const json& accounts, const Style& style) {
     return table.text(style);
 }
 
+std::string policy_text(const json& entries, const Style& style) {
+    Table table({{"KIND"}, {"NAME"}, {"SAYS"}, {"WHERE"}}, "no policy");
+    for (const json& entry : entries) {
+        table.add({text_of(entry, "kind"), text_of(entry, "name"), text_of(entry, "says"), text_of(entry, "where")});
+    }
+    return table.text(style);
+}
+
 std::string explanation_text(const json& explanation, const Style& style) {
     const char* answer = flag_of(explanation, "Allowed") ? "allowed" : "denied";
     std::string text = fmt::format("{}: {}\n", bold(answer, style), printable(text_of(explanation, "Decision")));
-    Table table({{"RULE"}, {"EFFECT"}, {"MATCHED"}, {"WHY"}, {"WHERE"}}, "no rules");
+    Table table({{"RULE"}, {"EFFECT"}, {"MATCHED"}, {"WHY"}, {"TO CHANGE"}, {"WHERE"}}, "no rules");
     for (const json& step : explanation.value("Trace", json::array())) {
         table.add({text_of(step, "rule"), text_of(step, "effect"), text_of(step, "matched"), text_of(step, "why"),
-                   text_of(step, "where")});
+                   text_of(step, "change"), text_of(step, "where")});
     }
     return text + table.text(style);
 }

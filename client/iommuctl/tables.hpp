@@ -14,6 +14,7 @@ namespace iommud::ctl {
 [[nodiscard]] std::string leases_text(const json& leases, const Style& style);
 [[nodiscard]] std::string lease_text(const json& lease);
 [[nodiscard]] std::string accounts_text(const json& accounts, const Style& style);
+[[nodiscard]] std::string policy_text(const json& entries, const Style& style);
 [[nodiscard]] std::string explanation_text(const json& explanation, const Style& style);
 
 // What status prints as JSON, and status_text as text: the manager's properties, and how many objects there are.

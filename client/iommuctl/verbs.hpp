@@ -17,6 +17,8 @@ namespace iommud::ctl {
 [[nodiscard]] Outcome<int> perform(const LeaseRevoke& verb, const Settings& settings);
 [[nodiscard]] Outcome<int> perform(const Accounts& verb, const Settings& settings);
 [[nodiscard]] Outcome<int> perform(const Reload& verb, const Settings& settings);
+[[nodiscard]] Outcome<int> perform(const PolicyCheck& verb, const Settings& settings);
+[[nodiscard]] Outcome<int> perform(const PolicyShow& verb, const Settings& settings);
 [[nodiscard]] Outcome<int> perform(const PolicyExplain& verb, const Settings& settings);
 [[nodiscard]] Outcome<int> perform(const Run& verb, const Settings& settings);
 

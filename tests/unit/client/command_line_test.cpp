@@ -30,6 +30,7 @@ TEST(CommandLine, KnowsEveryVerb) {
     verb_of<Leases>({"leases"});
     verb_of<Accounts>({"accounts"});
     verb_of<Reload>({"reload"});
+    verb_of<PolicyShow>({"policy", "show"});
     EXPECT_EQ(verb_of<DeviceShow>({"device", "show", device}).address, device);
     EXPECT_EQ(verb_of<LeaseShow>({"lease", "show", "17"}).lease, 17U);
 }
@@ -52,6 +53,13 @@ TEST(CommandLine, ReadsWhatARevocationIsAskedFor) {
     EXPECT_EQ(revoke.lease, 3U);
     EXPECT_EQ(revoke.grace_seconds, 5U);
     EXPECT_EQ(revoke.reason, "maintenance");
+}
+
+TEST(CommandLine, ReadsWhatPolicyIsToBeChecked) {
+    EXPECT_THAT(verb_of<PolicyCheck>({"policy", "check", "a.json", "b.d"}).paths, ElementsAre("a.json", "b.d"));
+    EXPECT_EQ(verb_of<PolicyCheck>({"policy", "check"}).config, "/etc/iommud");
+    EXPECT_EQ(verb_of<PolicyCheck>({"policy", "check", "--config", "/srv/iommud"}).config, "/srv/iommud");
+    EXPECT_EQ(usage_of({"policy", "check", "--config", "/srv/iommud", "a.json"}), 2);
 }
 
 TEST(CommandLine, ReadsWhatAnExplanationIsAskedFor) {

@@ -151,6 +151,9 @@ int FakeDaemon::answer(sd_bus_message* message) {
     if (member == "GetAccounts") {
         return answer_accounts(message);
     }
+    if (member == "GetPolicy" && answers_.admin) {
+        return answer_policy(message);
+    }
     if (member == "GetAll" && path == "/org/iommud1") {
         return answer_manager(message);
     }
@@ -226,6 +229,14 @@ int FakeDaemon::answer_accounts(sd_bus_message* message) {
     sd_bus_message* reply = new_reply(message);
     EXPECT_GE(sd_bus_message_append(reply, "aa{sv}", 1, 2, "Uid", "u", 0x70000005U, "MemoryLimit", "t",
                                     std::uint64_t{1} << 30),
+              0);
+    return send(reply);
+}
+
+int FakeDaemon::answer_policy(sd_bus_message* message) {
+    sd_bus_message* reply = new_reply(message);
+    EXPECT_GE(sd_bus_message_append(reply, "aa{sv}", 1, 4, "kind", "s", "deny", "name", "s", "never", "says", "s",
+                                    "everybody: every device", "where", "s", "10-a.json:3"),
               0);
     return send(reply);
 }

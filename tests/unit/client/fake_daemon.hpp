@@ -18,6 +18,7 @@ struct FakeAnswers {
     std::string error_message = {};
     bool hang_up = false;                                               // instead of answering
     bool simulated = false;                                             // in Acquire's info, and the manager's property
+    bool admin = false;                                                 // has the administrators' methods
     bool allowed = true;                                                // what Explain says
     std::string label = "label";                                        // of the one lease
     std::vector<std::string> fd_names{"lease", "device:0000:00:04.0"};  // what Acquire gives
@@ -52,6 +53,7 @@ class FakeDaemon {
     int answer_explain(sd_bus_message* message);
     int answer_objects(sd_bus_message* message);
     int answer_accounts(sd_bus_message* message);
+    static int answer_policy(sd_bus_message* message);
     int answer_manager(sd_bus_message* message);
     int answer_device(sd_bus_message* message);
 

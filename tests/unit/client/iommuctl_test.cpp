@@ -7,6 +7,8 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/unit/client/fake_daemon.hpp"
@@ -209,6 +211,117 @@ TEST(Iommuctl, ExplainEndsWithTheExitCodeOfTheDecision) {
     EXPECT_EQ(allowing.last_request().mode, "direct");
     EXPECT_EQ(denied.exit_code, 3);
     EXPECT_THAT(denied.out, HasSubstr("nic"));
+}
+
+TEST(Iommuctl, ShowsAdministratorsThePolicyInForce) {
+    const FakeDaemon daemon({.admin = true});
+
+    const Ran people = iommuctl(daemon.address(), {"policy", "show"});
+    const Ran scripts = iommuctl(daemon.address(), {"policy", "show", "--json"});
+
+    EXPECT_EQ(people.exit_code, 0) << people.err;
+    EXPECT_EQ(people.out,
+              "KIND  NAME   SAYS                     WHERE\n"
+              "deny  never  everybody: every device  10-a.json:3\n");
+    EXPECT_EQ(nlohmann::json::parse(scripts.out).at(0).at("where"), "10-a.json:3");
+}
+
+TEST(Iommuctl, ShowsOthersNoPolicyAndSaysWhatTheyMaySee) {
+    const FakeDaemon daemon;
+
+    const Ran ran = iommuctl(daemon.address(), {"policy", "show"});
+
+    EXPECT_EQ(ran.exit_code, 1);
+    EXPECT_EQ(ran.out, "");
+    EXPECT_THAT(ran.err, HasSubstr("the policy is shown to administrators only"));
+    EXPECT_THAT(ran.err, HasSubstr("run it as root"));
+}
+
+class Check : public testing::Test {
+  protected:
+    Check() {
+        std::string pattern = testing::TempDir() + "iommuctl-check-XXXXXX";
+        folder_ = ::mkdtemp(pattern.data());
+    }
+    ~Check() override { std::filesystem::remove_all(folder_); }
+    std::string write(const std::string& name, const std::string& text) {
+        std::ofstream(folder_ / name) << text;
+        return folder_ / name;
+    }
+    static Ran check(std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), {"policy", "check"});
+        return iommuctl("/nonexistent/bus", std::move(arguments));  // nobody is asked
+    }
+    std::filesystem::path folder_;
+};
+
+const std::string good_policy = R"({"version": 1, "accounts": [{"match": {"user": "root"}, "memory": "1GiB"}],
+ "rules": [{"id": "nic", "effect": "allow", "subjects": [{"user": "root"}], "devices": [{"class": "02"}]}]})";
+const std::string bad_policy = R"({"version": 1,
+ "rules": [{"id": "nic", "effect": "allow", "subjects": [{"user": "nobody-of-that-name"}],
+            "devices": [{"vendor": "0x8086"}]}], "acounts": []})";
+
+TEST_F(Check, OfAGoodFileSaysWhatItHas) {
+    const Ran ran = check({write("a.json", good_policy)});
+
+    EXPECT_EQ(ran.exit_code, 0) << ran.err;
+    EXPECT_EQ(ran.out, "1 file: 1 account, 1 rule\n");
+    EXPECT_EQ(check({write("a.json", good_policy), "--no-legend"}).out, "");
+}
+
+TEST_F(Check, TellsAllErrorsAndWarningsOfAllFilesInOneGo) {
+    const std::string bad = write("a.json", bad_policy);
+    const std::string missing = folder_ / "none.json";
+    const std::string broken = write("b.json", "{\n");
+
+    const Ran ran = check({bad, missing, broken});
+
+    EXPECT_EQ(ran.exit_code, 1);
+    EXPECT_EQ(ran.out, missing + ": open: No such file or directory\n" + bad +
+                           R"(:3:36: /rules/0/devices/0/vendor: "0x8086": four hex digits, without 0x)" + "\n" + bad +
+                           R"(:3:50: /acounts: unknown key "acounts": did you mean "accounts"?)" + "\n" + broken +
+                           ":2:1: JSON syntax: unexpected end of input; expected string literal\n" + bad +
+                           R"(:2:67: /rules/0/subjects/0/user: warning: "nobody-of-that-name": no such user in )" +
+                           "/etc/passwd; matches nobody\n2 files: 4 errors, 1 warning\n");
+}
+
+TEST_F(Check, OfAFolderIsOfItsJsonFiles) {
+    write("a.json", good_policy);
+    write("b.json", R"({"version": 1})");
+    write("README", "no policy");
+
+    EXPECT_EQ(check({folder_}).out, "2 files: 1 account, 1 rule\n");
+}
+
+TEST_F(Check, WithoutFilesIsOfWhatTheDaemonWouldLoad) {
+    std::filesystem::create_directory(folder_ / "policy.d");
+    std::filesystem::permissions(folder_ / "policy.d", std::filesystem::perms(0777));
+
+    const Ran ran = check({"--config", folder_});
+
+    EXPECT_EQ(ran.exit_code, 1);
+    EXPECT_THAT(ran.out, HasSubstr((folder_ / "policy.d").string() + ": "));
+}
+
+TEST_F(Check, ForScriptsIsJson) {
+    const std::string bad = write("a.json", bad_policy);
+
+    const Ran ran = check({"--json", bad});
+    const auto found = nlohmann::json::parse(ran.out);
+
+    EXPECT_EQ(ran.exit_code, 1);
+    EXPECT_EQ(found.at("Files"), nlohmann::json::array({bad}));
+    EXPECT_EQ(found.at("Errors").size(), 2U);
+    EXPECT_EQ(found.at("Errors").at(0).at("Line"), 3);
+    EXPECT_EQ(found.at("Errors").at(0).at("Pointer"), "/rules/0/devices/0/vendor");
+    EXPECT_EQ(found.at("Warnings").size(), 1U);
+}
+
+TEST_F(Check, EscapesWhatFilesSay) {
+    const Ran ran = check({write("a.json", "{\"version\": 1, \"a\\u202eb\": 1}")});
+
+    EXPECT_EQ(ran.exit_code, 1);
+    EXPECT_THAT(ran.out, HasSubstr("a\\u{202e}b"));
 }
 
 }  // namespace

@@ -135,14 +135,15 @@ TEST(Status, SaysWhyTheDaemonIsDegraded) {
 }
 
 TEST(Explanation, ShowsTheDecisionAndItsSteps) {
-    const json denied = {{"Allowed", false},
-                         {"Decision", "no rule allows it"},
-                         {"Trace", {{{"rule", "nic"}, {"effect", "allow"}, {"matched", "no"}, {"why", "user"}}}}};
+    const json denied = {
+        {"Allowed", false},
+        {"Decision", "no rule allows it"},
+        {"Trace", {{{"rule", "nic"}, {"effect", "allow"}, {"matched", "no"}, {"why", "user"}, {"change", "name it"}}}}};
 
     EXPECT_EQ(explanation_text(denied, {}),
               "denied: no rule allows it\n"
-              "RULE  EFFECT  MATCHED  WHY   WHERE\n"
-              "nic   allow   no       user  -\n");
+              "RULE  EFFECT  MATCHED  WHY   TO CHANGE  WHERE\n"
+              "nic   allow   no       user  name it    -\n");
 }
 
 }  // namespace
