@@ -60,6 +60,19 @@ tl::expected<std::string, std::string> read_all(BorrowedFd fd, std::size_t most)
     return tl::unexpected("bigger than " + std::to_string(most >> 20) + " MiB");
 }
 
+bool same_time(const timespec& left, const timespec& right) {
+    return left.tv_sec == right.tv_sec && left.tv_nsec == right.tv_nsec;
+}
+
+// Whether what was opened is as it was: not written to, nor replaced by another file of its name, which changes the
+// count of links and with it the ctime.
+bool unchanged(BorrowedFd fd, const struct stat& before) {
+    struct stat now {};
+    return ::fstat(fd.get(), &now) == 0 && now.st_size == before.st_size && now.st_nlink == before.st_nlink &&
+           now.st_mode == before.st_mode && now.st_uid == before.st_uid && same_time(now.st_mtim, before.st_mtim) &&
+           same_time(now.st_ctim, before.st_ctim);
+}
+
 tl::expected<std::string, std::string> read_regular(BorrowedFd fd, std::optional<std::uint32_t> owner,
                                                     std::size_t most) {
     struct stat status {};
@@ -75,7 +88,11 @@ tl::expected<std::string, std::string> read_regular(BorrowedFd fd, std::optional
     if (static_cast<std::uint64_t>(status.st_size) > most) {
         return tl::unexpected("bigger than " + std::to_string(most >> 20) + " MiB");
     }
-    return read_all(fd, most);
+    auto text = read_all(fd, most);
+    if (text && (text->size() != static_cast<std::size_t>(status.st_size) || !unchanged(fd, status))) {
+        return tl::unexpected(std::string("changed while it was read: load again"));
+    }
+    return text;
 }
 
 tl::expected<std::string, std::string> read_path(const std::string& path, std::size_t most) {

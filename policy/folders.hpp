@@ -19,7 +19,8 @@ struct FoldersRead {
 
 // The *.json of each folder; a name in an earlier folder hides the same name in a later one. Each is opened once,
 // without following a link, and what was opened is checked: a regular file, owned by `owner`, not writable by group or
-// others, at most 1 MiB. So is each folder. A folder that does not exist has no files. Does not block on a FIFO.
+// others, at most 1 MiB, and the same after it was read. So is each folder, but for the last. A folder that does not
+// exist has no files. Does not block on a FIFO.
 [[nodiscard]] FoldersRead read_folders(std::span<const std::string> folders, std::uint32_t owner);
 
 // One file, as `iommuctl policy check FILE` names it: any owner, links followed; regular and at most 1 MiB.
