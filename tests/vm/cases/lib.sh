@@ -79,14 +79,14 @@ start_agent() {
         python3 "$here/${agent_program:-agent.py}" '{lease}' "{device:$2}" 2>&1; }
     agent_out=${AGENT[0]} agent_in=${AGENT[1]} agent_pid=$AGENT_PID
     local line=
-    read -r -t 30 line <&"$agent_out" || line="no answer"
+    read -r -t 120 line <&"$agent_out" || line="no answer"
     [ "$line" = ready ] || { echo "FAIL the agent: $line"; failures=$((failures + 1)); }
 }
 
 ask() {
     local answer=
     echo "$1" >&"$agent_in"
-    read -r -t 30 answer <&"$agent_out" || answer="no answer"
+    read -r -t 120 answer <&"$agent_out" || answer="no answer"
     if [ "$answer" = "$2" ]; then
         echo "ok   $3"
     else
@@ -99,7 +99,7 @@ ask() {
 asked() {
     local answer=
     echo "$1" >&"$agent_in"
-    read -r -t 30 answer <&"$agent_out" && [ "$answer" = "$2" ]
+    read -r -t 120 answer <&"$agent_out" && [ "$answer" = "$2" ]
 }
 
 # It is told to quit: a co-process started later holds its input open too, so that closing that would not end it.

@@ -1,0 +1,95 @@
+"""Subordinate uids of alice in a user namespace of hers: subordinate.py ACT ARGUMENT..., as root. Devices by address."""
+import os
+import sys
+import time
+
+import bus
+import lease
+import namespace
+
+PAGE = lease.PAGE
+
+
+def fail(text):
+    sys.exit(f"subordinate.py: {text}")
+
+
+def refusal(client, device, pages):
+    """The name of the error, which must come."""
+    try:
+        client.acquire([device], memory=pages * PAGE)
+    except bus.BusError as error:
+        return error.name
+    fail(f"{pages} pages of {device} were given")
+
+
+def acquire(client, device, pages):
+    """A lease; while the one before has not ended, it is waited for."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return client.acquire([device], memory=pages * PAGE)[1]
+        except bus.BusError as error:
+            if error.name not in ("DeviceBusy", "Draining", "MemoryLimit") or time.monotonic() > deadline:
+                raise
+            time.sleep(0.002)
+
+
+def each_a_page(count, *devices):
+    """`count` uids hold a page each, all at the same time, in leases of the first of them: prints "ready", then does what
+    it is told, a line at a time: one (one more page, from each lease) | back (what the last uid holds) | ask (each tenth uid, for a lease
+    of a page) | quit."""
+    namespace.enter("alice", [])
+    count = int(count)
+    leases = []
+    for uid, device in enumerate(devices, 1):
+        client = namespace.connect(uid)
+        leases.append((client, acquire(client, device, count // len(devices))))
+    channels = [lease.Lease(fds["lease"]) for _, fds in leases]
+
+    def take(uid, number=None):
+        os.seteuid(uid)
+        memory = lease.memory(PAGE)
+        error, iova = channels[uid % len(channels) if number is None else number].map(memory, PAGE)
+        os.close(memory)
+        os.seteuid(0)
+        return error, iova
+
+    for uid in range(1, count + 1):
+        error, last = take(uid)
+        if error != 0:
+            fail(f"uid {uid}: error {error}")
+    print("ready", flush=True)
+    for word in map(str.strip, sys.stdin):
+        if word == "one":
+            print(*(take(count + 1, number)[0] for number in range(len(channels))), flush=True)
+        elif word == "back":
+            print(*channels[count % len(channels)].unmap(last), flush=True)
+        elif word == "ask":
+            asked = range(1, count + 1, 10)
+            names = {refusal(namespace.connect(uid), "0000:00:05.0", 1) for uid in asked}
+            print(len(asked), *names, flush=True)
+        else:
+            break
+
+
+def in_turn(count, device, other, pages):
+    """Each of `count` uids in turn: a lease of `pages` pages, which are what the account has left; then not one more."""
+    namespace.enter("alice", [])
+    pages = int(pages)
+    for uid in range(1, int(count) + 1):
+        client = namespace.connect(uid)
+        fds = acquire(client, device, pages)
+        channel = lease.Lease(fds.pop("lease"))
+        memory = lease.memory(pages * PAGE)
+        heard = (channel.map(memory, pages * PAGE)[0], channel.map(memory, PAGE)[0], refusal(client, other, 1))
+        if heard != (0, lease.MEMORY_LIMIT, "MemoryLimit"):
+            fail(f"uid {uid}: {heard}")
+        for fd in (memory, *fds.values()):
+            os.close(fd)
+        channel.socket.close()
+        client.socket.close()
+    print(f"{count} uids, {pages} pages each")
+
+
+{"each-a-page": each_a_page, "in-turn": in_turn}[sys.argv[1]](*sys.argv[2:])
