@@ -22,8 +22,8 @@ struct TraceEntry {
     std::string why;
     std::string where;   // file:line
     std::string change;  // what would have to change for the rule to come out the other way; may be empty
-    // With these names as keys; "matched" is "yes" or "no".
-    [[nodiscard]] std::map<std::string, std::string> to_map() const;
+    // Under these names; "matched" is "yes" or "no".
+    [[nodiscard]] ipc::Texts texts() &&;
 };
 
 // The zero value denies.

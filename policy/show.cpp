@@ -55,7 +55,7 @@ ShownEntry shown(const Policy& policy, const Rule& rule) {
 
 }  // namespace
 
-std::map<std::string, std::string> ShownEntry::to_map() const {
+ipc::Texts ShownEntry::texts() const {
     return {{"kind", kind}, {"name", name}, {"says", says}, {"where", where}};
 }
 

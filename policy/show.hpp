@@ -16,7 +16,7 @@ struct ShownEntry {
     std::string where;  // file:line; empty for a default
     bool operator==(const ShownEntry&) const = default;
     // With these names as keys.
-    [[nodiscard]] std::map<std::string, std::string> to_map() const;
+    [[nodiscard]] ipc::Texts texts() const;
 };
 
 // The host first, then accounts, denies and allows, each sorted by name. No vf_token is shown, only that there is one.

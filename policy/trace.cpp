@@ -71,9 +71,16 @@ std::optional<AccountEntry> account_entry(const Question& question) {
 
 }  // namespace
 
-std::map<std::string, std::string> TraceEntry::to_map() const {
-    return {{"rule", rule}, {"effect", effect}, {"matched", matched ? "yes" : "no"},
-            {"why", why},   {"where", where},   {"change", change}};
+ipc::Texts TraceEntry::texts() && {
+    ipc::Texts texts;
+    texts.reserve(6);
+    texts.emplace_back("rule", std::move(rule));
+    texts.emplace_back("effect", std::move(effect));
+    texts.emplace_back("matched", matched ? "yes" : "no");
+    texts.emplace_back("why", std::move(why));
+    texts.emplace_back("where", std::move(where));
+    texts.emplace_back("change", std::move(change));
+    return texts;
 }
 
 TraceEntry trace_of(const Question& question, const Rule& rule, const RuleVerdict& outcome) {

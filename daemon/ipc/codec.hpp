@@ -13,6 +13,7 @@
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "daemon/base/pci_address.hpp"
@@ -26,6 +27,7 @@ inline constexpr std::size_t max_list = 2048;
 inline constexpr std::size_t max_fds = 253;  // SCM_MAX_FD
 
 using Bytes = std::vector<std::byte>;
+using Texts = std::vector<std::pair<std::string, std::string>>;  // names, each once, and what they say
 
 class Encoder {
   public:
@@ -49,6 +51,8 @@ class Encoder {
             for (const auto& [key, mapped] : value) {
                 (*this)(key), (*this)(mapped);
             }
+        } else if constexpr (requires { value.second; }) {
+            (*this)(value.first), (*this)(value.second);
         } else if constexpr (requires {
                                  typename T::value_type;
                                  value.has_value();
@@ -113,6 +117,8 @@ class Decoder {
                 (*this)(key), (*this)(mapped);
                 ok_ = ok_ && value.emplace(std::move(key), std::move(mapped)).second;
             }
+        } else if constexpr (requires { value.second; }) {
+            (*this)(value.first), (*this)(value.second);
         } else if constexpr (requires {
                                  typename T::value_type;
                                  value.has_value();

@@ -249,8 +249,8 @@ struct ExplainEntries {
     std::uint64_t cookie = 0;
     bool last = true;
     bool allowed = false;
-    std::string decision;                                   // one sentence
-    std::vector<std::map<std::string, std::string>> trace;  // "rule", "effect", "matched" ("yes"/"no"), "why", "where"
+    std::string decision;      // one sentence
+    std::vector<Texts> trace;  // "rule", "effect", "matched" ("yes"/"no"), "why", "where"
     auto fields() { return std::tie(cookie, last, allowed, decision, trace); }
 };
 
@@ -288,7 +288,7 @@ struct PolicyEntries {
     static constexpr MessageType type = MessageType::policy_entries;
     std::uint64_t cookie = 0;
     bool last = true;
-    std::vector<std::map<std::string, std::string>> entries;  // "kind", "name", "says", "where"
+    std::vector<Texts> entries;  // "kind", "name", "says", "where"
     auto fields() { return std::tie(cookie, last, entries); }
 };
 

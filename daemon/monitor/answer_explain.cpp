@@ -25,15 +25,15 @@ Result<policy::Subject> subject_asked(Monitor& monitor, const Connection& connec
     return *subject;
 }
 
-void send_trace(Connection& connection, std::uint64_t cookie, const policy::Decision& decision) {
+void send_trace(Connection& connection, std::uint64_t cookie, policy::Decision decision) {
     Pages<ipc::ExplainEntries, &ipc::ExplainEntries::trace> pages(
         connection,
         {.cookie = cookie, .last = false, .allowed = decision.allowed, .decision = decision.message, .trace = {}});
     for (std::size_t i = 0; i < decision.trace.size(); ++i) {
-        if (!pages.add(decision.trace[i].to_map())) {
+        if (!pages.add(std::move(decision.trace[i]).texts())) {
             policy::TraceEntry more;
             more.why = fmt::format("and {} more", decision.trace.size() - i);
-            pages.add_last(more.to_map());
+            pages.add_last(std::move(more).texts());
             break;
         }
     }

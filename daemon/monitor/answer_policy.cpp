@@ -13,9 +13,9 @@ void answer_policy(Monitor& monitor, Connection& connection, const ipc::PolicyRe
     Pages<ipc::PolicyEntries, &ipc::PolicyEntries::entries> pages(
         connection, {.cookie = request.cookie, .last = false, .entries = {}});
     for (std::size_t i = 0; i < shown.size(); ++i) {
-        if (!pages.add(shown[i].to_map())) {
+        if (!pages.add(shown[i].texts())) {
             const policy::ShownEntry more{"more", "", fmt::format("and {} more", shown.size() - i), ""};
-            pages.add_last(more.to_map());
+            pages.add_last(more.texts());
             break;
         }
     }

@@ -2,7 +2,6 @@
 // hold.
 #pragma once
 
-#include <map>
 #include <string>
 #include <utility>
 
@@ -11,7 +10,7 @@
 
 namespace iommud::monitor {
 
-// `Entries` is the member of `Message` that grows: maps of texts. What else `head` says stands in every frame.
+// `Entries` is the member of `Message` that grows: lists of Texts. What else `head` says stands in every frame.
 template <class Message, auto Entries>
 class Pages {
   public:
@@ -23,7 +22,7 @@ class Pages {
     }
 
     // False: the answer is as long as it may be. Texts too long for a frame are cut.
-    [[nodiscard]] bool add(std::map<std::string, std::string> entry) {
+    [[nodiscard]] bool add(ipc::Texts entry) {
         const std::size_t size = fit(entry);
         if (sent_bytes_ + page_bytes_ + size > most_bytes) {
             return false;
@@ -32,7 +31,7 @@ class Pages {
         return true;
     }
     // The last entry, which is always taken, when the answer was too long.
-    void add_last(std::map<std::string, std::string> entry) {
+    void add_last(ipc::Texts entry) {
         const std::size_t size = fit(entry);
         append(std::move(entry), size);
     }
@@ -42,7 +41,7 @@ class Pages {
     }
 
   private:
-    static std::size_t fit(std::map<std::string, std::string>& entry) {
+    static std::size_t fit(ipc::Texts& entry) {
         constexpr std::string_view more = "…";
         constexpr std::size_t longest = ipc::max_string - more.size();
         std::size_t size = 8;
@@ -59,7 +58,7 @@ class Pages {
         }
         return size;
     }
-    void append(std::map<std::string, std::string> entry, std::size_t size) {
+    void append(ipc::Texts entry, std::size_t size) {
         if (page_bytes_ + size > ipc::max_frame / 2) {
             connection_.send(page_);
             (page_.*Entries).clear();

@@ -71,7 +71,8 @@ int append(sd_bus_message* message, const char* text) noexcept {
 }
 int append(sd_bus_message* message, const std::string& text) noexcept {
     try {
-        return append(message, valid_text(text).c_str());
+        std::string copy;
+        return append(message, valid_text(text, copy));
     } catch (const std::bad_alloc&) {
         return -ENOMEM;
     }

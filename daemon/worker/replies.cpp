@@ -2,6 +2,7 @@
 
 #include "daemon/worker/names.hpp"
 #include "daemon/worker/options.hpp"
+#include "daemon/worker/text.hpp"
 
 namespace iommud::worker {
 namespace {
@@ -45,12 +46,13 @@ void append_account(sd_bus_message* reply, const ipc::AccountEntry& account) {
 }
 
 // aa{sv} of texts
-void append_texts(sd_bus_message* reply, const std::vector<std::map<std::string, std::string>>& entries) {
+void append_texts(sd_bus_message* reply, const std::vector<ipc::Texts>& entries) {
     must(sd_bus_message_open_container(reply, 'a', "a{sv}"), "open the entries");
     for (const auto& entry : entries) {
         must(sd_bus_message_open_container(reply, 'a', "{sv}"), "open an entry");
         for (const auto& [key, value] : entry) {
-            append_entry(reply, key.c_str(), "s", value);
+            std::string copy;
+            must(sd_bus_message_append(reply, "{sv}", key.c_str(), "s", valid_text(value, copy)), "append a text");
         }
         must(sd_bus_message_close_container(reply), "close an entry");
     }

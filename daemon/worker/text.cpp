@@ -63,6 +63,17 @@ std::string in_quotes(std::string_view text) {
     return out + (text.size() > most ? "...'" : "'");
 }
 
+const char* valid_text(const std::string& text, std::string& copy) {
+    bool plain = true;
+    for (const char character : text) {
+        plain &= character > 0;  // ASCII, and no NUL
+    }
+    if (!plain) {
+        copy = valid_text(std::string_view(text));
+    }
+    return plain ? text.c_str() : copy.c_str();
+}
+
 std::string valid_text(std::string_view text) {
     std::string out;
     out.reserve(text.size());

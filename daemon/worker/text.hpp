@@ -12,5 +12,7 @@ namespace iommud::worker {
 // What D-Bus takes as a string: `text` with '?' for every byte that is not part of valid UTF-8, and for NUL. One bad
 // byte in a string would make the receiving client drop its connection.
 [[nodiscard]] std::string valid_text(std::string_view text);
+// The same without a copy where none is needed; valid as long as both arguments are.
+[[nodiscard]] const char* valid_text(const std::string& text, std::string& copy);
 
 }  // namespace iommud::worker

@@ -35,7 +35,9 @@ Entries policy_of(const Served& admin) {
             ADD_FAILURE() << "no page of policy";
             return all;
         }
-        all.insert(all.end(), page->entries.begin(), page->entries.end());
+        for (const ipc::Texts& entry : page->entries) {
+            all.emplace_back(entry.begin(), entry.end());
+        }
         if (page->last) {
             return all;
         }

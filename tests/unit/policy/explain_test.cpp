@@ -109,12 +109,12 @@ TEST(Explain, AnEntryIsAMapOfSixTexts) {
     one.where = "a.json:1";
     one.change = "c";
 
-    EXPECT_EQ(one.to_map(), (std::map<std::string, std::string>{{"rule", "nic"},
-                                                                {"effect", "allow"},
-                                                                {"matched", "yes"},
-                                                                {"why", "w"},
-                                                                {"where", "a.json:1"},
-                                                                {"change", "c"}}));
+    EXPECT_EQ(std::move(one).texts(), (ipc::Texts{{"rule", "nic"},
+                                                  {"effect", "allow"},
+                                                  {"matched", "yes"},
+                                                  {"why", "w"},
+                                                  {"where", "a.json:1"},
+                                                  {"change", "c"}}));
 }
 
 TEST(Evaluate, CarriesNoTrace) {

@@ -32,5 +32,14 @@ TEST(ValidText, ReplacesNul) {
     EXPECT_EQ(valid_text("a\0b"s), "a?b");
 }
 
+TEST(ValidText, CopiesOnlyWhatIsNotPlain) {
+    const std::string plain = "plain";
+    const std::string other = "k\xc3\xa4se\xff\0"s;
+    std::string copy;
+
+    EXPECT_EQ(valid_text(plain, copy), plain.c_str());
+    EXPECT_STREQ(valid_text(other, copy), "käse??");
+}
+
 }  // namespace
 }  // namespace iommud::worker
