@@ -1,10 +1,16 @@
 // The anchor of the calls on the socket: bare sd-bus, peer to peer, one process per connection as iommud has, with a
 // vtable of the same form, that answers from constants. bus_anchor SOCKET: serves until it is ended.
+// bus_anchor SOCKET ask: Explain asks one more process, the same for all connections, and waits for its answer: the
+// least that it takes where the process that parses D-Bus is not the one that decides.
+#include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
+#include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -40,9 +46,20 @@ int read_explain(sd_bus_message* call) {
     return result < 0 ? result : sd_bus_message_skip(call, "a{sv}");
 }
 
+// As long as the daemon's frames are.
+constexpr std::size_t question_size = 30;
+constexpr std::size_t answer_size = 487;
+int decider = -1;
+
 int explain(sd_bus_message* call, void*, sd_bus_error*) noexcept {
     if (const int result = read_explain(call); result < 0) {
         return result;
+    }
+    if (decider >= 0) {
+        std::array<char, answer_size> bytes{};
+        if (::send(decider, bytes.data(), question_size, 0) < 0 || ::recv(decider, bytes.data(), bytes.size(), 0) < 0) {
+            return -errno;
+        }
     }
     // As long as the daemon's own answer to the same question.
     return sd_bus_reply_method_return(
@@ -100,7 +117,53 @@ void serve(int connection) {
     }
 }
 
-void listen_at(const std::string& path) {
+sockaddr_un decider_address() {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::snprintf(&address.sun_path[1], sizeof address.sun_path - 1, "iommud-bench-%d", ::getpid());  // abstract
+    return address;
+}
+
+[[noreturn]] void decide(int listener) {
+    const int epoll = ::epoll_create1(0);
+    epoll_event event{EPOLLIN, {.fd = listener}};
+    must(epoll >= 0 && ::epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) == 0, "epoll");
+    for (;;) {
+        if (::epoll_wait(epoll, &event, 1, -1) != 1) {
+            continue;
+        }
+        if (event.data.fd == listener) {
+            const int client = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+            event = {EPOLLIN, {.fd = client}};
+            must(client >= 0 && ::epoll_ctl(epoll, EPOLL_CTL_ADD, client, &event) == 0, "accept");
+            continue;
+        }
+        std::array<char, answer_size> bytes{};
+        if (::recv(event.data.fd, bytes.data(), bytes.size(), 0) <= 0 ||
+            ::send(event.data.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL) < 0) {
+            ::close(event.data.fd);
+        }
+    }
+}
+
+// Its address, for every connection's process to connect to.
+sockaddr_un start_decider() {
+    const sockaddr_un address = decider_address();
+    const int listener = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    must(listener >= 0 && ::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+             ::listen(listener, 128) == 0,
+         "listen for questions");
+    const pid_t child = ::fork();
+    must(child >= 0, "fork");
+    if (child == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+        decide(listener);
+    }
+    ::close(listener);
+    return address;
+}
+
+void listen_at(const std::string& path, const sockaddr_un* ask) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path.size() >= sizeof address.sun_path) {
@@ -120,6 +183,10 @@ void listen_at(const std::string& path) {
         must(child >= 0, "fork");
         if (child == 0) {
             ::close(socket);
+            if (ask != nullptr) {
+                decider = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+                must(::connect(decider, reinterpret_cast<const sockaddr*>(ask), sizeof *ask) == 0, "ask the decider");
+            }
             serve(connection);
             ::_exit(0);
         }
@@ -131,12 +198,17 @@ void listen_at(const std::string& path) {
 }  // namespace iommud::bench
 
 int main(int argc, char** argv) {
-    if (argc != 2) {
-        std::fputs("usage: bus_anchor SOCKET\n", stderr);
+    const bool ask = argc == 3 && std::strcmp(argv[2], "ask") == 0;
+    if (argc != 2 && !ask) {
+        std::fputs("usage: bus_anchor SOCKET [ask]\n", stderr);
         return 2;
     }
     try {
-        iommud::bench::listen_at(argv[1]);
+        sockaddr_un decider{};
+        if (ask) {
+            decider = iommud::bench::start_decider();
+        }
+        iommud::bench::listen_at(argv[1], ask ? &decider : nullptr);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "bus_anchor: %s\n", error.what());
     }
