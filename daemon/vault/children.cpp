@@ -1,11 +1,14 @@
 // The vault's children: their reports, their ends, and what follows from those.
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <csignal>
+#include <utility>
 
 #include "daemon/base/log.hpp"
 #include "daemon/vault/vault.hpp"
@@ -61,7 +64,45 @@ Result<void> Vault::start_keeper(Lease& lease, BorrowedFd delivery) {
     lease.child = std::move(keeper->child);
     lease.control = std::move(keeper->control);
     lease.report = std::move(keeper->report);
+    lease.first_memlock = lease.start.memlock;
+    lease.first_memory_max = lease.memory_max;
+    lease.limited = false;
     return {};
+}
+
+// A keeper locks its own memory before it lowers its limit to what it was told at its start. Until it has done both, a
+// limit from outside would be in its way, or be undone by it: it is set a little later.
+void Vault::limit_keeper(Lease& lease) {
+    constexpr std::chrono::milliseconds until_it_has{20};
+    // Under type1 the kernel's count is the process's, which has nothing to do with the account's limit.
+    if (!real_ || kernel_ != KernelInterface::iommufd ||
+        (lease.phase != Phase::running && lease.phase != Phase::cleaning)) {
+        return;
+    }
+    // By pid: the child is ours and not reaped, so that its number is nobody else's.
+    rlimit now{};
+    if (::prlimit(lease.child.pid, RLIMIT_MEMLOCK, nullptr, &now) != 0) {
+        return;  // it has exited
+    }
+    lease.limited = lease.limited || now.rlim_max <= lease.first_memlock;
+    if (!lease.limited) {
+        if (!std::exchange(lease.limit_due, true)) {
+            schedule(Due::limit, until_it_has, lease.start.lease);
+        }
+        return;
+    }
+    const rlimit limit{lease.start.memlock, lease.start.memlock};
+    if (::prlimit(lease.child.pid, RLIMIT_MEMLOCK, &limit, nullptr) != 0 && errno != ESRCH) {
+        log::error(errno_message(fmt::format("lease {}: set RLIMIT_MEMLOCK", lease.start.lease), errno));
+    }
+}
+
+void Vault::limit_cgroup_of(std::uint32_t account_uid, std::uint64_t memory_max) {
+    if (const auto place = place_of(account_uid); place && *place) {
+        if (auto child = spawner_.limiter((*place)->cgroup, memory_max)) {
+            abandon(std::move(*child));
+        }
+    }
 }
 
 void Vault::start_successor(Lease& lease, const std::string& how_it_died) {
@@ -113,6 +154,12 @@ void Vault::on_report(LeaseId id) {
     lease->phase = Phase::running;
     if (!packet.fds.empty()) {
         lease->context = std::move(packet.fds[0]);
+    }
+    if (lease->start.memlock != lease->first_memlock) {
+        limit_keeper(*lease);
+    }
+    if (lease->memory_max != lease->first_memory_max) {
+        limit_cgroup_of(lease->account_uid, lease->memory_max);
     }
     if (stopping_) {
         signal(lease->child, SIGTERM);

@@ -42,6 +42,11 @@ struct Lease {
     ipc::KeeperStart start;  // what the keeper was told; its successor is told the same with another role
     std::uint32_t account_uid = 0;
     std::uint64_t memory_max = 0;
+    // What the keeper that runs now was started with; the two above are what holds since.
+    std::uint64_t first_memlock = 0;
+    std::uint64_t first_memory_max = 0;
+    bool limited = false;    // it has lowered its own limit, so that it may be given another
+    bool limit_due = false;  // it gets another when it has
     ipc::Bytes record;
     std::uint64_t asked_by = 0;  // the monitor connection that waits for the GrantResult
     Phase phase = Phase::opening;

@@ -153,6 +153,11 @@ void Vault::due(Due what, LeaseId id) {
                 signal(lease->extension->child, SIGKILL);
             }
             return;
+        case Due::limit:
+            if (lease != nullptr && std::exchange(lease->limit_due, false)) {
+                limit_keeper(*lease);
+            }
+            return;
         case Due::watchdog:
             manager_.notify(fmt::format("WATCHDOG=1\nSTATUS={}, {} leases, {} workers",
                                         link_.connected() ? "Serving" : "Waiting for the monitor",

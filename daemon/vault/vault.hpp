@@ -35,7 +35,7 @@ class Vault {
   private:
     using Clock = std::chrono::steady_clock;
     enum class Source : std::uint8_t { signals, listener, monitor, worker, keeper, report, extension, added, other };
-    enum class Due : std::uint8_t { successor, opening, watchdog, stop };
+    enum class Due : std::uint8_t { successor, opening, limit, watchdog, stop };
     struct Exit {
         bool clean = false;
         std::string text;
@@ -80,6 +80,8 @@ class Vault {
     [[nodiscard]] Result<std::optional<Place>> place_of(std::uint32_t account_uid);
     [[nodiscard]] Result<void> start_keeper(Lease& lease, BorrowedFd delivery);
     void start_successor(Lease& lease, const std::string& how_it_died);
+    void limit_keeper(Lease& lease);
+    void limit_cgroup_of(std::uint32_t account_uid, std::uint64_t memory_max);
     void on_worker_exit(std::uint32_t slot);
     void on_keeper_exit(LeaseId id);
     void on_report(LeaseId id);

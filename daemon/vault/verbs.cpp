@@ -1,6 +1,5 @@
 // What the monitor asks of the vault, carried out.
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -132,17 +131,10 @@ Result<void> Vault::carry_out(const ipc::SetLimit& request, ipc::Packet&) {
         found = true;
         lease.start.memlock = request.memlock;
         lease.memory_max = request.memory_max;
-        const rlimit limit{request.memlock, request.memlock};
-        // By pid: the child is ours and not reaped, so that its number is nobody else's.
-        if (real_ && (lease.phase == Phase::running || lease.phase == Phase::cleaning) &&
-            ::prlimit(lease.child.pid, RLIMIT_MEMLOCK, &limit, nullptr) != 0 && errno != ESRCH) {
-            log::error(errno_message(fmt::format("lease {}: set RLIMIT_MEMLOCK", id), errno));
-        }
+        limit_keeper(lease);
     }
-    if (const auto place = place_of(request.account_uid); found && place && *place) {
-        if (auto child = spawner_.limiter((*place)->cgroup, request.memory_max)) {
-            abandon(std::move(*child));
-        }
+    if (found) {
+        limit_cgroup_of(request.account_uid, request.memory_max);
     }
     return {};
 }
