@@ -40,7 +40,7 @@ std::optional<Account> account_of(const Policy& policy, const Subject& subject) 
         return std::nullopt;
     }
     const AccountEntry& entry = policy.accounts[entries[0]];
-    return Account{entry.charge.value_or(payer_of(subject)), entry.memory, entry.leases, entry.devices};
+    return Account{entry.charge.value_or(payer_of(subject)), entry.memory, entry.leases, entry.devices, entry.group};
 }
 
 void build_account_index(Policy& policy) {

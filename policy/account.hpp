@@ -13,6 +13,7 @@ struct Account {
     std::uint64_t memory = 0;  // bytes pinned at most, over all leases
     std::uint32_t leases = 0;
     std::uint32_t devices = 0;
+    std::optional<std::uint32_t> group{};  // by whose entry it is; nothing when it is by a user's or a uid range's
     bool operator==(const Account&) const = default;
 };
 

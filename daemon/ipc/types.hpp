@@ -115,9 +115,11 @@ enum class LeaseState : std::uint8_t {
 struct LeaseRecord {
     LeaseId id = 0;
     std::uint32_t account_uid = 0;  // pays
-    std::uint32_t holder_uid = 0;   // may see and end it, through the same endpoint
-    std::uint32_t holder_pid = 0;   // for people to read; never acted upon
-    std::string endpoint;           // empty: the host's sockets
+    // The group whose account it is by, when it is by a group's: a process may be in one that /etc/group does not say.
+    std::vector<std::uint32_t> account_groups;
+    std::uint32_t holder_uid = 0;  // may see and end it, through the same endpoint
+    std::uint32_t holder_pid = 0;  // for people to read; never acted upon
+    std::string endpoint;          // empty: the host's sockets
     Mode mode = Mode::managed;
     std::string label;
     std::string rule;                // id of the allow rule that covered it
@@ -125,8 +127,8 @@ struct LeaseRecord {
     std::uint64_t created_usec = 0;  // CLOCK_REALTIME
     std::vector<PciAddress> devices;
     auto fields() {
-        return std::tie(id, account_uid, holder_uid, holder_pid, endpoint, mode, label, rule, memory, created_usec,
-                        devices);
+        return std::tie(id, account_uid, account_groups, holder_uid, holder_pid, endpoint, mode, label, rule, memory,
+                        created_usec, devices);
     }
 };
 

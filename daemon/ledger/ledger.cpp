@@ -57,6 +57,25 @@ tl::unexpected<Error> device_error(const AccountFigures& account, const Limits& 
 
 }  // namespace
 
+std::optional<std::string> above_limits(const AccountFigures& account) {
+    std::string text;
+    const auto add = [&text](const std::string& held, const std::string& limit) {
+        text += fmt::format("{}{}, the limit is {}", text.empty() ? "" : "; ", held, limit);
+    };
+    if (account.reserved > account.limits.memory) {
+        add(exactly(account.reserved) + " of memory", exactly(account.limits.memory));
+    }
+    if (account.leases > account.limits.leases) {
+        add(fmt::format("{} lease{}", account.leases, account.leases == 1 ? "" : "s"),
+            std::to_string(account.limits.leases));
+    }
+    if (account.devices > account.limits.devices) {
+        add(fmt::format("{} device{}", account.devices, account.devices == 1 ? "" : "s"),
+            std::to_string(account.limits.devices));
+    }
+    return text.empty() ? std::nullopt : std::optional(text);
+}
+
 Ledger::~Ledger() {
     assert(balanced());
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "daemon/ledger/charge.hpp"
@@ -44,6 +45,10 @@ struct AccountFigures {
         return limits.memory > direct_reserved ? limits.memory - direct_reserved : 0;
     }
 };
+
+// "8 MiB of memory, the limit is 4 MiB; 2 leases, the limit is 1": what an account holds above its limits, which were
+// lowered since; nothing when it holds nothing above them.
+[[nodiscard]] std::optional<std::string> above_limits(const AccountFigures& account);
 
 struct HostFigures {
     std::uint64_t memory = 0;    // limit, bytes

@@ -71,17 +71,19 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
         return;
     }
 
-    Lease& lease = monitor.leases().open({.id = monitor.leases().next_id(),
-                                          .account_uid = account.uid,
-                                          .holder_uid = connection.who().uid,
-                                          .holder_pid = static_cast<std::uint32_t>(connection.who().pid),
-                                          .endpoint = connection.endpoint(),
-                                          .mode = request.mode,
-                                          .label = request.label,
-                                          .rule = decision->rule,
-                                          .memory = charge->memory(),
-                                          .created_usec = now_usec(),
-                                          .devices = request.devices});
+    Lease& lease = monitor.leases().open(
+        {.id = monitor.leases().next_id(),
+         .account_uid = account.uid,
+         .account_groups = account.group ? std::vector{*account.group} : std::vector<std::uint32_t>{},
+         .holder_uid = connection.who().uid,
+         .holder_pid = static_cast<std::uint32_t>(connection.who().pid),
+         .endpoint = connection.endpoint(),
+         .mode = request.mode,
+         .label = request.label,
+         .rule = decision->rule,
+         .memory = charge->memory(),
+         .created_usec = now_usec(),
+         .devices = request.devices});
     lease.charge = std::move(*charge);
     lease.grant = Waiter{connection.weak_from_this(), request.cookie};
 

@@ -55,7 +55,8 @@ void Keepers::held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pi
     Lease& lease = monitor_.leases().open(std::move(*record));
     lease.state = held.successor ? LeaseState::releasing : LeaseState::active;
     Result<Charge> charge = monitor_.ledger().charge_existing(
-        lease.record.account_uid, limits_of(monitor_.policy().current(), lease.record.account_uid),
+        lease.record.account_uid,
+        limits_of(monitor_.policy().current(), lease.record.account_uid, lease.record.account_groups),
         {lease.record.memory, static_cast<std::uint32_t>(lease.record.devices.size()), false});
     if (!charge) {
         throw Fatal(charge.error().message);
@@ -126,8 +127,8 @@ void Keepers::report(Lease& lease, const ipc::KeeperReport& report) {
     if (delivered) {
         lease.grant.reset();
         const LeaseRecord& record = lease.record;
-        log::info(fmt::format("lease {} given to uid {} (pid {}): {} device(s), {} pinned at most, by rule {}", record.id,
-                              record.holder_uid, record.holder_pid, record.devices.size(),
+        log::info(fmt::format("lease {} given to uid {} (pid {}): {} device(s), {} pinned at most, by rule {}",
+                              record.id, record.holder_uid, record.holder_pid, record.devices.size(),
                               format_bytes(record.memory), record.rule),
                   {lease_field(record.id), {"IOMMUD_UID", std::to_string(record.holder_uid)}});
     }

@@ -1,5 +1,7 @@
 #include "daemon/monitor/lease_book.hpp"
 
+#include <set>
+
 namespace iommud::monitor {
 
 Lease& LeaseBook::open(LeaseRecord record) {
@@ -26,6 +28,16 @@ Lease* LeaseBook::find(LeaseId id) {
 const Lease* LeaseBook::holder_of(const PciAddress& device) const {
     const auto found = by_device_.find(device);
     return found == by_device_.end() ? nullptr : leases_.at(found->second).get();
+}
+
+std::vector<std::uint32_t> LeaseBook::groups_of_account(std::uint32_t uid) const {
+    std::set<std::uint32_t> groups;
+    for (const auto& [id, lease] : leases_) {
+        if (lease->record.account_uid == uid) {
+            groups.insert(lease->record.account_groups.begin(), lease->record.account_groups.end());
+        }
+    }
+    return {groups.begin(), groups.end()};
 }
 
 }  // namespace iommud::monitor

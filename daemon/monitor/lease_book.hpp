@@ -46,6 +46,8 @@ class LeaseBook {
     // The lease that holds the device, or one that is being added to it; nullptr: nobody's.
     [[nodiscard]] const Lease* holder_of(const PciAddress& device) const;
     [[nodiscard]] const std::map<LeaseId, std::unique_ptr<Lease>>& all() const { return leases_; }
+    // By which its leases were given; each once.
+    [[nodiscard]] std::vector<std::uint32_t> groups_of_account(std::uint32_t uid) const;
     void index_device(const PciAddress& device, LeaseId id) { by_device_[device] = id; }
     void forget_device(const PciAddress& device) { by_device_.erase(device); }
 

@@ -84,6 +84,9 @@ void Monitor::holdings_complete() {
         wait_for_uevents();
         rescan();  // what changed between the scan at start and the socket
     }
+    if (policy_.faults().empty()) {
+        apply_limits();  // policy may have changed while there was no monitor
+    }
     enter_sandbox_();
     endpoints_.settle();
     clients_.emplace(io_, std::move(client_socket_),
@@ -148,17 +151,26 @@ const std::vector<std::string>& Monitor::reload_policy() {
     if (faults.empty()) {
         log::notice(fmt::format("policy generation {} is in force", policy_.generation()));
         ledger_->set_host_memory(policy_.current().host_memory);
-        for (const AccountFigures& held : ledger_->figures()) {
-            const Limits limits = limits_of(policy_.current(), held.uid);
-            ledger_->set_limits(held.uid, limits);
-            vault_->send(ipc::SetLimit{.account_uid = held.uid,
-                                       .memlock = ledger_->figures(held.uid).managed_memory(),
-                                       .memory_max = cgroup_memory(limits.memory)});
-        }
+        apply_limits();
     }
     views_.manager_changed();
     service_manager().notify("READY=1");
     return faults;
+}
+
+// What is held stays, whatever policy says now; its keepers map nothing more above it.
+void Monitor::apply_limits() {
+    for (const AccountFigures& held : ledger_->figures()) {
+        const Limits limits = limits_of(policy_.current(), held.uid, leases_.groups_of_account(held.uid));
+        ledger_->set_limits(held.uid, limits);
+        if (const auto excess = above_limits(ledger_->figures(held.uid))) {
+            log::warning(fmt::format("account {} holds {}: it keeps that, and gets nothing more", held.uid, *excess),
+                         {{"IOMMUD_UID", std::to_string(held.uid)}});
+        }
+        vault_->send(ipc::SetLimit{.account_uid = held.uid,
+                                   .memlock = ledger_->figures(held.uid).managed_memory(),
+                                   .memory_max = cgroup_memory(limits.memory)});
+    }
 }
 
 // ---- connections

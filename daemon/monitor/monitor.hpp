@@ -73,6 +73,7 @@ class Monitor {
     void start_system_bus_worker();
     void worker_exited(const ipc::WorkerExited& exit);
     void holdings_complete();
+    void apply_limits();
     void inventory_changed(const Diff& diff);
     void rescan();
     void look_at_uevents();

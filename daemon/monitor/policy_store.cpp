@@ -68,9 +68,12 @@ std::optional<policy::Subject> subject_named(const policy::Policy& policy, std::
     return subject;
 }
 
-Limits limits_of(const policy::Policy& policy, std::uint32_t uid) {
-    const std::optional<policy::Subject> subject = subject_named(policy, std::to_string(uid));
-    const std::optional<policy::Account> account = subject ? policy::account_of(policy, *subject) : std::nullopt;
+Limits limits_of(const policy::Policy& policy, std::uint32_t uid, std::span<const std::uint32_t> groups) {
+    policy::Subject subject;
+    subject.uid = uid;
+    subject.groups = policy.names.groups_of(uid);
+    subject.groups.insert(subject.groups.end(), groups.begin(), groups.end());
+    const std::optional<policy::Account> account = policy::account_of(policy, subject);
     // An account that policy knows no more may have nothing new; what is held stays.
     return account && account->uid == uid ? Limits{account->memory, account->leases, account->devices} : Limits{};
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,8 @@ class PolicyStore {
 // neither.
 [[nodiscard]] std::optional<policy::Subject> subject_named(const policy::Policy& policy, std::string_view user);
 
-// What policy allows the account that `uid` pays for itself; nothing at all when it has none.
-[[nodiscard]] Limits limits_of(const policy::Policy& policy, std::uint32_t uid);
+// What policy allows the account that `uid` pays for itself; nothing at all when it has none. `groups`: which it is
+// known to be in, whatever the files say.
+[[nodiscard]] Limits limits_of(const policy::Policy& policy, std::uint32_t uid, std::span<const std::uint32_t> groups);
 
 }  // namespace iommud::monitor

@@ -231,6 +231,27 @@ TEST(Ledger, ALoweredLimitTakesNothingAwayAndGivesNothingMore) {
     EXPECT_FALSE(ledger.charge(alice, lowered, {.memory = page_size}));
 }
 
+TEST(Ledger, WhatIsHeldAboveLoweredLimitsIsSaid) {
+    Ledger ledger(GiB);
+    auto charge = ledger.charge(alice, plenty, {.memory = 8 * MiB, .devices = 2});
+    ASSERT_TRUE(charge);
+
+    ledger.set_limits(alice, {.memory = 4 * MiB, .leases = 0, .devices = 1});
+
+    EXPECT_EQ(above_limits(ledger.figures(alice)),
+              "8 MiB of memory, the limit is 4 MiB; 1 lease, the limit is 0; 2 devices, the limit is 1");
+}
+
+TEST(Ledger, OfLimitsThatAreNotExceededNothingIsSaid) {
+    Ledger ledger(GiB);
+    auto charge = ledger.charge(alice, plenty, {.memory = 8 * MiB, .devices = 2});
+    ASSERT_TRUE(charge);
+
+    ledger.set_limits(alice, {.memory = 8 * MiB, .leases = 1, .devices = 2});
+
+    EXPECT_EQ(above_limits(ledger.figures(alice)), std::nullopt);
+}
+
 TEST(Ledger, LimitsOfAnAccountThatHoldsNothingLeaveNoEntry) {
     Ledger ledger(GiB);
 

@@ -26,6 +26,13 @@ TEST(AccountOf, IsTheUsersBeforeTheRangesBeforeTheGroups) {
     EXPECT_EQ(memory_of(policy, user(carol, {vfio})), 3 * MiB);
 }
 
+TEST(AccountOf, SaysByWhichGroupItIs) {
+    const Policy policy = with_accounts(by_all_three);
+
+    EXPECT_EQ(account_of(policy, user(carol, {vfio}))->group, vfio);
+    EXPECT_EQ(account_of(policy, user(alice, {vfio}))->group, std::nullopt);
+}
+
 TEST(AccountOf, WhoMatchesNoneIsNothing) {
     EXPECT_FALSE(account_of(with_accounts(by_all_three), user(carol, {users})));
     EXPECT_FALSE(account_of(deny_everything(machine(), host_total), user(alice)));
