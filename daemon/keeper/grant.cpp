@@ -49,7 +49,7 @@ Result<GrantedDevices> add_devices(kernel::DmaContext& context, std::size_t alre
     return granted;
 }
 
-bool deliver(const ipc::Channel& delivery, LeaseId lease, const GrantedDevices& devices, BorrowedFd lease_end) {
+Result<void> deliver(const ipc::Channel& delivery, LeaseId lease, const GrantedDevices& devices, BorrowedFd lease_end) {
     failpoint("deliver");
     ipc::Delivery message{lease, {}};
     std::vector<BorrowedFd> fds;
@@ -59,9 +59,24 @@ bool deliver(const ipc::Channel& delivery, LeaseId lease, const GrantedDevices& 
     }
     message.names.insert(message.names.end(), devices.names.begin(), devices.names.end());
     fds.insert(fds.end(), devices.fds.begin(), devices.fds.end());
-    const bool sent = delivery.send(message, fds) == ipc::SendResult::sent;
+    const ipc::SendResult result = delivery.send(message, fds);
     failpoint("delivered");
-    return sent;
+    switch (result) {
+        case ipc::SendResult::sent:
+            return {};
+        case ipc::SendResult::full:
+            // Nothing else is in this channel, so it is ETOOMANYREFS: counted for the uid that all keepers of an
+            // account share, against RLIMIT_NOFILE (too_many_unix_fds in net/unix/af_unix.c).
+            return fail(ErrorCode::lease_limit,
+                        "too many descriptors of this account's leases are under way, sent and not yet received: the "
+                        "kernel allows " +
+                            std::to_string(most_descriptors) + " (RLIMIT_NOFILE of its keepers)");
+        case ipc::SendResult::closed:
+            break;
+        case ipc::SendResult::failed:
+            return fail(ErrorCode::internal, "the lease's descriptors cannot be sent");
+    }
+    return fail(ErrorCode::internal, "whoever asked for the lease is gone");
 }
 
 }  // namespace iommud::keeper

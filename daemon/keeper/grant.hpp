@@ -11,6 +11,9 @@
 
 namespace iommud::keeper {
 
+// A keeper's RLIMIT_NOFILE. The kernel allows as many descriptors to be under way, too, of all keepers of an account.
+inline constexpr unsigned most_descriptors = 128;
+
 struct GrantedDevices {
     std::vector<std::string> names;  // "device:0000:00:04.0"
     std::vector<BorrowedFd> fds;     // the context's
@@ -22,9 +25,10 @@ struct GrantedDevices {
                                                  std::vector<UniqueFd> fds, std::span<const PciAddress> addresses,
                                                  std::span<const PciAddress> no_reset_allowed);
 
-// The names and descriptors in one frame, into the worker's delivery pair; false when nobody will read it. `lease_end`
-// goes first, as "lease", where it is valid.
-[[nodiscard]] bool deliver(const ipc::Channel& delivery, LeaseId lease, const GrantedDevices& devices,
-                           BorrowedFd lease_end);
+// The names and descriptors in one frame, into the worker's delivery pair, without waiting. `lease_end` goes first, as
+// "lease", where it is valid. Errors: internal, nobody will read it; lease_limit, the kernel has too many descriptors
+// of this account under way.
+[[nodiscard]] Result<void> deliver(const ipc::Channel& delivery, LeaseId lease, const GrantedDevices& devices,
+                                   BorrowedFd lease_end);
 
 }  // namespace iommud::keeper

@@ -52,8 +52,8 @@ void Keeper::grant() {
         begin_release();
         return;
     }
-    if (!deliver(delivery, start_.message.lease, *devices, lease_end->borrow())) {
-        control_.report_failure(Error{ErrorCode::internal, "whoever asked for the lease is gone"});
+    if (const auto sent = deliver(delivery, start_.message.lease, *devices, lease_end->borrow()); !sent) {
+        control_.report_failure(sent.error());
         begin_release();
         return;
     }
@@ -243,10 +243,13 @@ void Keeper::handle_add(AddDevices add) {
         control_.report_failure(devices.error());
         return;
     }
-    const auto geometry = refresh_geometry();
-    if (!geometry || !deliver(delivery, start_.message.lease, *devices, {})) {
+    auto given = refresh_geometry();
+    if (given) {
+        given = deliver(delivery, start_.message.lease, *devices, {});
+    }
+    if (!given) {
         context_->remove_devices(device_count_);
-        control_.report_failure(Error{ErrorCode::internal, "whoever asked for the devices is gone"});
+        control_.report_failure(given.error());
         return;
     }
     device_count_ += wanted;

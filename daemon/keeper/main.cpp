@@ -39,7 +39,7 @@ UniqueFd take_signals() {
 }
 
 void limit_resources(const ipc::KeeperStart& message) {
-    sandbox::set_limit(RLIMIT_NOFILE, 128);
+    sandbox::set_limit(RLIMIT_NOFILE, most_descriptors);
     switch (message.kernel) {
         case KernelInterface::iommufd:
             sandbox::set_limit(RLIMIT_MEMLOCK, message.memlock);

@@ -74,5 +74,16 @@ TEST_F(Grant, ADeliveryThatNobodyReadsIsSaid) {
     EXPECT_FALSE(deliver(keeper, 1, GrantedDevices(), BorrowedFd()));
 }
 
+TEST_F(Grant, ADeliveryThatTheKernelHasNoRoomForNamesTheLimit) {
+    auto [worker, keeper] = ipc::Channel::pair().value();
+    while (deliver(keeper, 1, GrantedDevices(), BorrowedFd())) {
+    }
+
+    const auto delivered = deliver(keeper, 1, GrantedDevices(), BorrowedFd());
+
+    EXPECT_EQ(delivered.error().code, ErrorCode::lease_limit);
+    EXPECT_THAT(delivered.error().message, testing::HasSubstr("RLIMIT_NOFILE"));
+}
+
 }  // namespace
 }  // namespace iommud::keeper
