@@ -1,0 +1,23 @@
+// The daemon, as the hook speaks with it: on the administrators' socket.
+#pragma once
+
+#include <string>
+
+#include "client/lib/bus_transport.hpp"
+#include "client/oci-hook/container.hpp"
+
+namespace iommud::hook {
+
+struct Registration {
+    std::string id;
+    std::uint32_t pid = 0;
+    std::uint32_t owner = 0;
+    Wish wish;
+    std::map<std::string, std::string> annotations;
+};
+
+// The folder to mount.
+[[nodiscard]] lib::Outcome<std::string> open_endpoint(const lib::Bus& bus, const Registration& container);
+[[nodiscard]] lib::Outcome<void> close_endpoint(const lib::Bus& bus, const std::string& id, bool if_ended);
+
+}  // namespace iommud::hook
