@@ -1,6 +1,7 @@
 """A client that tries what it must not get away with, a line at a time: hazard_client.py LEASE DEVICE.
 
-map NAME KIND SIZE IOVA [r|w|rw] | map-fd PATH | unmap IOVA | punch NAME | content NAME | mapped | quit
+map NAME KIND SIZE IOVA [r|w|rw] | map-part NAME OFFSET SIZE IOVA | map-fd PATH | unmap IOVA | mapped | quit
+punch NAME | content NAME
 dma NAME IOVA: through the device from the memory's first page to its second | probe IOVA PROBE-IOVA: see below
 attach | detach | storm (attach and detach without a pause, from now on) | calm
 shutdown HOW | empty | rubbish | flood | immortal | own-channel | close-lease
@@ -19,6 +20,7 @@ import lease
 
 ACCESS = {"r": lease.READ, "w": lease.WRITE, "rw": lease.READ | lease.WRITE}
 KEEP_SIZE, PUNCH_HOLE = 1, 2
+HUGE_PAGE = 2 << 20
 channel, device = lease.Lease(int(sys.argv[1])), edu.Edu(int(sys.argv[2]))
 memories, pages, storms = {}, {}, []
 
@@ -40,6 +42,15 @@ def memory_of(kind, size):
     if kind == "write-sealed":
         fd = lease.memory(size, seals=lease.SEAL_SHRINK | lease.SEAL_GROW | lease.SEAL_WRITE)
         return fd, fd
+    if kind.startswith("huge"):
+        fd = os.memfd_create("dma", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | os.MFD_HUGETLB)
+        os.ftruncate(fd, size)
+        touched = {"huge": size, "huge-half": size // 2, "huge-untouched": 0}[kind]
+        with mmap.mmap(fd, size) as memory:
+            for offset in range(0, touched, HUGE_PAGE):
+                memory[offset] = 1
+        fcntl.fcntl(fd, lease.F_ADD_SEALS, lease.SEAL_SHRINK | lease.SEAL_GROW)
+        return fd, fd
     fd = lease.memory(size)
     if kind == "read-only":
         return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC), fd
@@ -57,7 +68,7 @@ def do_map(name, kind, size, iova, access="rw"):
     sent, seen = memory_of(kind, int(size))
     error, value = channel.map(sent, int(size), iova=int(iova, 0), flags=ACCESS[access])
     memories[name] = seen
-    if kind in ("plain", "read-only"):
+    if kind in ("plain", "read-only", "huge"):
         pages[name] = mmap.mmap(seen, int(size))
     if sent != seen:
         os.close(sent)
@@ -133,6 +144,10 @@ def own_descriptor(fd, count):
 def step(word, *arguments):
     if word == "map":
         return do_map(*arguments)
+    if word == "map-part":
+        name, offset, size, iova = arguments
+        error, value = channel.map(memories[name], int(size), iova=int(iova, 0), offset=int(offset))
+        return f"{error} {value:#x}"
     if word == "map-fd":
         fd = os.open(arguments[0], os.O_RDWR)
         error, value = channel.map(fd, edu.PAGE)
