@@ -54,6 +54,7 @@ class Parser {
         add_shows();
         add_lease_verbs();
         add_policy_verbs();
+        add_cdi_verbs();
         add_run();
     }
 
@@ -141,6 +142,21 @@ class Parser {
         add_output(explain);
     }
 
+    void add_cdi_verbs() {
+        CLI::App* cdi =
+            app_.add_subcommand("cdi", "devices for container engines")->require_subcommand(1)->fallthrough();
+        CLI::App* generate = add_verb(*cdi, "generate", "describe the devices to container engines", &cdi_generate_);
+        generate->add_option("--output", cdi_generate_.output, "a folder that engines read, such as /etc/cdi")
+            ->type_name("DIR");
+        generate->add_option("--hook", cdi_generate_.hook, "where iommud-oci-hook is")
+            ->type_name("PATH")
+            ->check([](const std::string& path) {
+                return path.starts_with('/') ? std::string() : "\"" + path + "\" is no absolute path";
+            });
+        CLI::App* list = add_verb(*cdi, "list", "the names that container engines know", &cdi_list_);
+        list->add_option("DIR", cdi_list_.folders, "folders to look into; default: /etc/cdi and /run/cdi");
+    }
+
     void add_run() {
         CLI::App* run =
             add_verb(app_, "run", "run a program with a lease: run [OPTIONS] -- PROGRAM [ARGUMENTS]", &run_);
@@ -178,6 +194,8 @@ class Parser {
     PolicyCheck check_;
     PolicyShow show_;
     PolicyExplain explain_;
+    CdiGenerate cdi_generate_;
+    CdiList cdi_list_;
     Run run_;
 };
 

@@ -43,6 +43,13 @@ struct PolicyExplain {
     std::uint64_t memory = 0;  // bytes; 0: the daemon's default
     std::vector<std::string> devices;
 };
+struct CdiGenerate {
+    std::string output;  // a folder; empty: standard output
+    std::string hook;    // absolute; empty: the installed one
+};
+struct CdiList {
+    std::vector<std::string> folders{"/etc/cdi", "/run/cdi"};
+};
 struct Run {
     std::vector<std::string> devices;
     std::string mode;
@@ -52,7 +59,7 @@ struct Run {
 };
 
 using Verb = std::variant<Status, Devices, DeviceShow, Leases, LeaseShow, LeaseRevoke, Accounts, Reload, PolicyCheck,
-                          PolicyShow, PolicyExplain, Run>;
+                          PolicyShow, PolicyExplain, CdiGenerate, CdiList, Run>;
 
 struct CommandLine {
     Settings settings;

@@ -20,6 +20,8 @@ namespace iommud::ctl {
 [[nodiscard]] Outcome<int> perform(const PolicyCheck& verb, const Settings& settings);
 [[nodiscard]] Outcome<int> perform(const PolicyShow& verb, const Settings& settings);
 [[nodiscard]] Outcome<int> perform(const PolicyExplain& verb, const Settings& settings);
+[[nodiscard]] Outcome<int> perform(const CdiGenerate& verb, const Settings& settings);
+[[nodiscard]] Outcome<int> perform(const CdiList& verb, const Settings& settings);
 [[nodiscard]] Outcome<int> perform(const Run& verb, const Settings& settings);
 
 // How to print on `fd`: colour only on a terminal that has it, and where NO_COLOR is not set.
