@@ -17,6 +17,18 @@ namespace iommud::test {
 // The next packet, or an empty one after five seconds or at a hang-up.
 ipc::Packet next_packet(const ipc::Channel& channel);
 
+// The next frame that is a `Message`. What a connection may see is told in between, whenever it has changed.
+template <class Message>
+std::optional<Message> next_answer(const ipc::Channel& channel) {
+    for (;;) {
+        const ipc::Packet packet = next_packet(channel);
+        auto message = ipc::decode<Message>(packet.bytes);
+        if (message || packet.bytes.empty()) {
+            return message;
+        }
+    }
+}
+
 // A client's connection and the channel that its worker would have.
 struct Served {
     UniqueFd client;

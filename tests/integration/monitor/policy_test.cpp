@@ -30,7 +30,7 @@ Entries policy_of(const Served& admin) {
     EXPECT_EQ(admin.worker.send(ipc::PolicyRequest{.cookie = 3}), ipc::SendResult::sent);
     Entries all;
     for (;;) {
-        const auto page = ipc::decode<ipc::PolicyEntries>(next_packet(admin.worker).bytes);
+        const auto page = next_answer<ipc::PolicyEntries>(admin.worker);
         if (!page) {
             ADD_FAILURE() << "no page of policy";
             return all;
@@ -94,7 +94,7 @@ TEST(Explanation, ToAClientWithThousandsOfRulesIsShortAndSaysSo) {
     request.devices = {*PciAddress::parse("0000:00:04.0")};
     request.memory = 4096;
     ASSERT_EQ(client.worker.send(request), ipc::SendResult::sent);
-    const auto answer = ipc::decode<ipc::ExplainEntries>(next_packet(client.worker).bytes);
+    const auto answer = next_answer<ipc::ExplainEntries>(client.worker);
 
     ASSERT_TRUE(answer);
     EXPECT_TRUE(answer->last);
