@@ -130,14 +130,32 @@ TEST(HostileWorkerRequest, ForADeviceTwiceNoneOrTooManyIsRefused) {
 }
 
 TEST(HostileWorkerRequest, OnALeaseThatIsNotItsClientsIsRefused) {
-    const MonitorProcess monitor;
+    LeaseRecord somebody_elses;  // though it is charged to the same account
+    somebody_elses.id = 7;
+    somebody_elses.account_uid = ::getuid();
+    somebody_elses.holder_uid = ::getuid() + 1;
+    somebody_elses.devices = {not_granted};
+    LeaseRecord of_a_container = somebody_elses;
+    of_a_container.id = 8;
+    of_a_container.holder_uid = ::getuid();
+    of_a_container.endpoint = "a-container";
+    of_a_container.devices = {};
+    const MonitorProcess monitor({somebody_elses, of_a_container});
+    const auto limit = monitor.verb<ipc::SetLimit>();  // policy may have changed while there was no monitor
+    ASSERT_TRUE(limit);
+    EXPECT_EQ(limit->memlock, std::uint64_t{12} << 20);
     const Served hostile = monitor.connect();
 
-    for (const LeaseId lease : {LeaseId{0}, LeaseId{1}, ~LeaseId{0}}) {
+    for (const LeaseId lease : {LeaseId{7}, LeaseId{8}, LeaseId{0}, LeaseId{1}, ~LeaseId{0}}) {
         ASSERT_EQ(hostile.worker.send(ipc::ReleaseRequest{.cookie = 1, .lease = lease}), ipc::SendResult::sent);
-        const auto failed = ipc::decode<ipc::RequestFailed>(answer_to(hostile).bytes);
-        ASSERT_TRUE(failed) << lease;
-        EXPECT_EQ(failed->code, ErrorCode::no_such_lease);
+        const auto release = ipc::decode<ipc::RequestFailed>(answer_to(hostile).bytes);
+        ASSERT_TRUE(release) << lease;
+        EXPECT_EQ(release->code, ErrorCode::no_such_lease) << lease;
+        ASSERT_EQ(hostile.worker.send(ipc::AddRequest{.cookie = 2, .lease = lease, .devices = {edu}}),
+                  ipc::SendResult::sent);
+        const auto add = ipc::decode<ipc::RequestFailed>(answer_to(hostile).bytes);
+        ASSERT_TRUE(add) << lease;
+        EXPECT_EQ(add->code, ErrorCode::no_such_lease) << lease;
     }
 }
 

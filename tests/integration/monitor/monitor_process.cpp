@@ -2,10 +2,12 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstring>
 #include <fstream>
@@ -45,7 +47,7 @@ ipc::Packet next_packet(const ipc::Channel& channel) {
     return packet;
 }
 
-MonitorProcess::MonitorProcess() {
+MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held) {
     std::string pattern = std::filesystem::temp_directory_path() / "iommud-monitor.XXXXXX";
     work_ = ::mkdtemp(pattern.data());
     std::filesystem::create_directories(work_ / "run" / "vault");
@@ -73,6 +75,14 @@ MonitorProcess::MonitorProcess() {
     ipc::VaultHello hello;
     hello.kernel = KernelInterface::simulated;
     static_cast<void>(vault_.send(hello));
+    for (LeaseRecord record : held) {
+        auto [keeper, monitors] = ipc::Channel::pair().value();
+        const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+        const std::array<BorrowedFd, 2> fds{monitors.fd(), pidfd.borrow()};
+        static_cast<void>(vault_.send(
+            ipc::HeldLease{.lease = record.id, .successor = false, .record = ipc::encode_value(record)}, fds));
+        keepers_.push_back(std::move(keeper));
+    }
     static_cast<void>(vault_.send(ipc::HoldingsComplete{}));
 }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "daemon/ipc/channel.hpp"
 #include "daemon/ipc/keeper_messages.hpp"
@@ -38,7 +39,8 @@ struct Served {
 
 class MonitorProcess {
   public:
-    MonitorProcess();
+    // The vault holds leases with these records, if any.
+    explicit MonitorProcess(const std::vector<LeaseRecord>& held = {});
     ~MonitorProcess();
     MonitorProcess(const MonitorProcess&) = delete;
     MonitorProcess& operator=(const MonitorProcess&) = delete;
@@ -62,6 +64,7 @@ class MonitorProcess {
     std::filesystem::path work_;
     pid_t pid_ = -1;
     ipc::Channel vault_;
+    std::vector<ipc::Channel> keepers_;  // the other ends of what the monitor has for them
 };
 
 }  // namespace iommud::test
