@@ -70,7 +70,9 @@ MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held) {
                 nullptr);
         ::_exit(127);
     }
-    readable(listener.get());
+    if (!readable(listener.get())) {
+        throw std::runtime_error("the monitor does not come to its vault");
+    }
     vault_ = ipc::Channel(UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)));
     ipc::VaultHello hello;
     hello.kernel = KernelInterface::simulated;
@@ -97,17 +99,20 @@ bool MonitorProcess::alive() const {
 }
 
 void MonitorProcess::write_policy(const std::string& name, const std::string& text) const {
-    const std::string path = work_ / "etc" / "policy.d" / name;
+    const std::string path = policy_folder() / name;
     std::ofstream(path) << text;
     std::filesystem::permissions(path, std::filesystem::perms(0644));
 }
 
-std::string MonitorProcess::reload(const Served& admin) const {
+std::string MonitorProcess::reload(const Served& admin, ipc::ManagerView* view) const {
     must(admin.worker.send(ipc::ReloadRequest{.cookie = 77}) == ipc::SendResult::sent ? 0 : -1, "reload");
     for (;;) {
         const ipc::Packet packet = next_packet(admin.worker);
         if (const auto failed = ipc::decode<ipc::RequestFailed>(packet.bytes)) {
             return failed->message;
+        }
+        if (const auto changed = ipc::decode<ipc::ManagerView>(packet.bytes); changed && view != nullptr) {
+            *view = *changed;
         }
         if (packet.bytes.empty() || ipc::decode<ipc::RequestDone>(packet.bytes)) {
             return packet.bytes.empty() ? "no answer" : "";
