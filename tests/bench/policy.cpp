@@ -3,6 +3,7 @@
 #include <fnmatch.h>
 
 #include <cstdio>
+#include <ctime>
 #include <exception>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -39,6 +40,13 @@ struct Case {
     std::vector<Question> questions;
     std::unordered_map<std::uint32_t, std::string> globs;  // for the anchor: the one rule of each who asks
 };
+
+// Of this process: nothing here waits, and what others do beside it is not ours.
+double processor_time() {
+    timespec now{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
 
 std::string address(std::size_t device) {
     return fmt::format("0000:{:02x}:{:02x}.{:x}", device / 256, device / 8 % 32, device % 8);
@@ -110,27 +118,27 @@ policy::Names names(std::size_t users) {
 }
 
 double time_decisions(const policy::Policy& policy, const Case& asked) {
-    const auto start = Clock::now();
+    const double start = processor_time();
     for (std::size_t i = 0; i < decisions; ++i) {
         const Question& question = asked.questions[i % asked.questions.size()];
         if (!policy::evaluate(policy, question.subject, question.request).allowed) {
             throw std::runtime_error("a request that a rule allows was refused");
         }
     }
-    return seconds_since(start) / decisions;
+    return (processor_time() - start) / decisions;
 }
 
 // By hand, and without any of what a policy means: find the caller's one rule, match its pattern.
 double time_by_hand(const Case& asked) {
     std::size_t matched = 0;
-    const auto start = Clock::now();
+    const double start = processor_time();
     for (std::size_t i = 0; i < decisions; ++i) {
         const Question& question = asked.questions[i % asked.questions.size()];
         const auto rule = asked.globs.find(question.subject.uid);
         const std::string text = question.request.asked[0].address.text();
         matched += rule != asked.globs.end() && ::fnmatch(rule->second.c_str(), text.c_str(), 0) == 0 ? 1 : 0;
     }
-    const double taken = seconds_since(start) / decisions;
+    const double taken = (processor_time() - start) / decisions;
     if (matched == 0) {
         throw std::runtime_error("the anchor matched nothing");
     }
@@ -183,15 +191,15 @@ void measure_loading(const policy::Names& known) {
         }
         Rounds times;
         for (std::size_t round = 0; round <= rounds; ++round) {
-            auto start = Clock::now();
+            double start = processor_time();
             std::size_t parsed = 0;
             for (const policy::SourceFile& file : asked.files) {
                 parsed += nlohmann::json::parse(file.text).at("rules").size();
             }
-            const double anchor = seconds_since(start);
-            start = Clock::now();
+            const double anchor = (processor_time() - start);
+            start = processor_time();
             const policy::Policy policy = load(asked, known);
-            const double ours = seconds_since(start);
+            const double ours = (processor_time() - start);
             if (parsed != rules || policy.rules.size() != rules) {
                 throw std::runtime_error("not every rule was loaded");
             }

@@ -132,6 +132,21 @@ TEST(Warnings, TellOfASubjectThatContradictsItself) {
                 ElementsAre("test.json:2:2: /rules/0: rule a can never match: its subjects are nobody"));
 }
 
+TEST(Warnings, TellOfASubjectThatIsTheDaemonsOwn) {
+    EXPECT_THAT(warnings_of(R"({"version": 1, "rules": [
+ {"id": "a", "effect": "allow", "subjects": [{"uids": "1879048192-1879048200"}], "devices": [{"class": "02"}]}]})"),
+                ElementsAre("test.json:2:2: /rules/0: rule a can never match: its subjects are nobody"));
+}
+
+TEST(Warnings, StandBesideErrors) {
+    Diagnostics warnings;
+    const SourceFile file{"a.json", R"({"version": 2, "accounts": [{"match": {"user": "mallory"}, "memory": "1GiB"}]})"};
+
+    EXPECT_FALSE(load(std::span(&file, 1), machine(), host_total, warnings));
+    EXPECT_THAT(texts(warnings), ElementsAre(R"(a.json:1:48: /accounts/0/match/user: "mallory": no such user in )"
+                                             "/etc/passwd; matches nobody"));
+}
+
 TEST(Warnings, TellOfAnAllowWhollyUnderADeny) {
     EXPECT_THAT(warnings_of(R"({"version": 1, "rules": [
  {"id": "a", "effect": "allow", "subjects": [{"user": "alice"}, {"user": "carol"}], "devices": [{"class": "0108"}]},

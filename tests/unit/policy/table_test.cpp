@@ -142,5 +142,92 @@ TEST_P(Table, OfOneAllow) {
 INSTANTIATE_TEST_SUITE_P(Rules, Table, testing::ValuesIn(rows),
                          [](const testing::TestParamInfo<Row>& row) { return std::string(row.param.says); });
 
+// Everything to everybody but for one deny: subject × device × mode × deny.
+struct DenyRow {
+    const char* says;
+    const char* rule;  // its subjects, devices and modes
+    Subject subject;
+    Request request;
+    bool denied;
+};
+
+const char* const deny_alice = R"("subjects": [{"user": "alice"}])";
+const char* const deny_group = R"("subjects": [{"group": "vfio"}])";
+const char* const deny_unit = R"("subjects": [{"unit": "ci.service"}])";
+const char* const deny_nic = R"("devices": [{"vendor": "8086", "class": "02"}])";
+
+Request with_member(DeviceFacts asked, DeviceFacts member) {
+    Request request = ask({std::move(asked)});
+    request.group_members.push_back(std::move(member));
+    return request;
+}
+
+const std::vector<DenyRow> deny_rows{
+    // subjects
+    {"TheUser", deny_alice, user(alice), ask({nic()}), true},
+    {"AnotherUser", deny_alice, user(bob), ask({nic()}), false},
+    {"HerSubordinateUid", deny_alice, user(100000), ask({nic()}), true},
+    {"TheLastOfHerSubordinateUids", deny_alice, user(165535), ask({nic()}), true},
+    {"AnothersSubordinateUid", deny_alice, user(165536), ask({nic()}), false},
+    {"AMemberByTheKernel", deny_group, user(bob, {vfio}), ask({nic()}), true},
+    {"AMemberByTheFile", deny_group, user(alice, {}), ask({nic()}), true},
+    {"NoMember", deny_group, user(bob), ask({nic()}), false},
+    {"AMembersSubordinateUid", deny_group, user(100001, {}), ask({nic()}), true},
+    {"TheUnit", deny_unit, in_unit(bob, "ci.service"), ask({nic()}), true},
+    {"AnotherUnit", deny_unit, in_unit(bob, "vm.service"), ask({nic()}), false},
+    {"InNoUnit", deny_unit, user(bob), ask({nic()}), false},
+    {"UnknownUnit", deny_unit, of_unknown_unit(bob), ask({nic()}), true},
+    {"UnitWithoutPidfd", deny_unit, without_pidfd(in_unit(bob, "vm.service")), ask({nic()}), true},
+    {"FirstOfARange", R"("subjects": [{"uids": "1001-1002"}])", user(bob), ask({nic()}), true},
+    {"BelowARange", R"("subjects": [{"uids": "1001-1002"}])", user(alice), ask({nic()}), false},
+    {"OnlyOneOfTwoKeys", R"("subjects": [{"user": "alice", "unit": "ci.service"}])", user(alice), ask({nic()}), false},
+    {"OneOfTwoSubjects", R"("subjects": [{"user": "bob"}, {"user": "alice"}])", user(alice), ask({nic()}), true},
+    // devices
+    {"EveryDevice", deny_alice, user(alice), ask({disk()}), true},
+    {"TheDevice", deny_nic, user(bob), ask({nic()}), true},
+    {"AnotherDevice", deny_nic, user(bob), ask({disk()}), false},
+    {"OneOfTwoDevices", deny_nic, user(bob), ask({disk(), nic()}), true},
+    {"AMemberOfTheGroup", deny_nic, user(bob), with_member(disk(), nic("0000:82:00.0")), true},
+    {"AnotherMemberOfTheGroup", deny_nic, user(bob), with_member(disk(), disk("0000:82:00.0")), false},
+    {"UnreadableVendor", deny_nic, user(bob), ask({without_vendor()}), true},
+    {"UnreadableClass", deny_nic, user(bob), ask({without_class()}), true},
+    {"UnreadableVendorOfAMember", deny_nic, user(bob), with_member(disk(), without_vendor()), true},
+    {"AddressGlobOfFunctions", R"("devices": [{"address": "0000:81:00.*"}])", user(bob), ask({nic("0000:81:00.7")}),
+     true},
+    {"AddressGlobOfASlot", R"("devices": [{"address": "0000:81:*"}])", user(bob), ask({nic("0000:81:1f.0")}), true},
+    {"AddressGlobOfAnotherBus", R"("devices": [{"address": "0000:81:*"}])", user(bob), ask({nic("0000:82:00.0")}),
+     false},
+    {"AddressGlobOfADomain", R"("devices": [{"address": "10000:*"}])", user(bob), ask({nic("10000:81:00.0")}), true},
+    {"AddressGlobOfAnotherDomain", R"("devices": [{"address": "0000:*"}])", user(bob), ask({nic("10000:81:00.0")}),
+     false},
+    {"AddressGlobInsideAPart", R"("devices": [{"address": "0000:8*"}])", user(bob), ask({nic("0000:8a:00.0")}), true},
+    {"AddressGlobInsideAnotherPart", R"("devices": [{"address": "1*"}])", user(bob), ask({nic("0000:81:00.0")}), false},
+    {"UnreadableVendorElsewhereByAddress", R"("devices": [{"address": "0000:00:1f.2", "vendor": "1b36"}])", user(bob),
+     ask({without_vendor()}), false},
+    // modes
+    {"EveryModeWithoutModes", deny_alice, user(alice), ask({nic()}, Mode::legacy), true},
+    {"TheMode", R"("modes": ["direct", "legacy"])", user(bob), ask({nic()}, Mode::direct), true},
+    {"AnotherMode", R"("modes": ["direct", "legacy"])", user(bob), ask({nic()}), false},
+    {"TheModeOfAnotherDevice", R"("modes": ["direct"], "devices": [{"class": "01"}])", user(bob),
+     ask({nic()}, Mode::direct), false},
+};
+
+class DenyTable : public testing::TestWithParam<DenyRow> {};
+
+TEST_P(DenyTable, OfOneDenyBesideAnAllowOfEverything) {
+    const DenyRow& row = GetParam();
+    const Policy policy = with_rules(R"({"id": "all", "effect": "allow", "subjects": [{"uids": "0-2147483647"}],
+        "devices": [{"address": "*"}], "modes": ["managed", "direct", "legacy"]}, {"id": "no", "effect": "deny", )" +
+                                     std::string(row.rule) + "}");
+
+    const Decision decision = evaluate(policy, row.subject, row.request);
+
+    EXPECT_EQ(decision.allowed, !row.denied) << decision.message;
+    EXPECT_EQ(decision.rule, row.denied ? "no" : "all");
+}
+
+INSTANTIATE_TEST_SUITE_P(Rules, DenyTable, testing::ValuesIn(deny_rows),
+                         [](const testing::TestParamInfo<DenyRow>& row) { return std::string(row.param.says); });
+
 }  // namespace
 }  // namespace iommud::policy
