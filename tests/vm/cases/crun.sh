@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# needs: crun
+# shellcheck disable=SC2034
+runtime=crun
+# shellcheck source=tests/vm/cases/containers.bash
+. "$IOMMUD_TREE/tests/vm/cases/containers.bash"

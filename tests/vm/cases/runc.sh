@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# needs: runc
+# shellcheck disable=SC2034
+runtime=runc
+# shellcheck source=tests/vm/cases/containers.bash
+. "$IOMMUD_TREE/tests/vm/cases/containers.bash"
