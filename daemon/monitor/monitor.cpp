@@ -191,8 +191,11 @@ void Monitor::accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<con
     }
     // A container has its own endpoint and nothing else, whatever was mounted into it (I2, I9).
     if (via ? !endpoints_.inside(*who, *via) : endpoints_.in_any(*who)) {
-        log::warning(fmt::format("{}, in the cgroup {}, has no business at {}, closing its connection", who->text(),
-                                 who->cgroup, via ? "container " + via->id + "'s endpoint" : "the host's sockets"));
+        // Anybody may try, as often as he likes: not a warning each time, but where administrators connect.
+        const std::string at = via ? "container " + via->id + "'s endpoint" : "the host's sockets";
+        log::write(kind == ConnectionKind::admin ? log::Priority::warning : log::Priority::debug,
+                   fmt::format("{}, in the cgroup {}, has no business at {}, closing its connection", who->text(),
+                               who->cgroup, at));
         return;
     }
     auto connection = std::make_shared<Connection>(*this, kind, std::move(*who), std::move(socket), std::move(via));
