@@ -164,8 +164,7 @@ TEST_F(LifetimeTest, LetsGoOfADeliveredDescriptorWithTheReply) {
         const auto call = client->start(manager_path, manager_interface, "Acquire", write_acquire);
         const auto request = next<ipc::AcquireRequest>();
         auto [keeper, end] = ipc::Channel::pair().value();
-        tell(ipc::DeliveryComing{.cookie = request.cookie, .lease = lease_view(1, LeaseState::granting)},
-             {end.fd()});
+        tell(ipc::DeliveryComing{.cookie = request.cookie, .lease = lease_view(1, LeaseState::granting)}, {end.fd()});
         const BorrowedFd fds[] = {given.borrow()};
         ASSERT_EQ(keeper.send(ipc::Delivery{.lease = 1, .names = {"lease"}}, fds), ipc::SendResult::sent);
         ASSERT_EQ(client->reply(call).error(), "");

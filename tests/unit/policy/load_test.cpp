@@ -140,7 +140,8 @@ TEST(Warnings, TellOfASubjectThatIsTheDaemonsOwn) {
 
 TEST(Warnings, StandBesideErrors) {
     Diagnostics warnings;
-    const SourceFile file{"a.json", R"({"version": 2, "accounts": [{"match": {"user": "mallory"}, "memory": "1GiB"}]})"};
+    const SourceFile file{"a.json",
+                          R"({"version": 2, "accounts": [{"match": {"user": "mallory"}, "memory": "1GiB"}]})"};
 
     EXPECT_FALSE(load(std::span(&file, 1), machine(), host_total, warnings));
     EXPECT_THAT(texts(warnings), ElementsAre(R"(a.json:1:48: /accounts/0/match/user: "mallory": no such user in )"

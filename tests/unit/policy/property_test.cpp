@@ -115,9 +115,9 @@ constexpr unsigned rounds = 400;
 constexpr unsigned questions = 20;
 
 bool same(const Decision& left, const Decision& right) {
-    return left.allowed == right.allowed && left.code == right.code && (left.allowed || left.message == right.message) &&
-           left.rule == right.rule && left.memory == right.memory && left.maps == right.maps &&
-           left.allow_no_reset == right.allow_no_reset && left.account == right.account;
+    return left.allowed == right.allowed && left.code == right.code &&
+           (left.allowed || left.message == right.message) && left.rule == right.rule && left.memory == right.memory &&
+           left.maps == right.maps && left.allow_no_reset == right.allow_no_reset && left.account == right.account;
 }
 
 TEST(ForEveryPolicy, TheOrderOfRulesChangesNothing) {
