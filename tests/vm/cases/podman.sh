@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# needs: podman crun runc uidmap fuse-overlayfs slirp4netns netavark
+# podman gives a container a device by one flag: by CDI and by an annotation, as root, with subordinate uids, and to a user.
+# shellcheck source=tests/vm/cases/lib.sh
+. "$IOMMUD_TREE/tests/vm/cases/lib.sh"
+policy '{
+  "version": 1,
+  "accounts": [ { "match": { "user": "root" }, "memory": "12MiB" }, { "match": { "user": "alice" }, "memory": "12MiB" },
+                { "match": { "uids": "100000-165535" }, "charge": "alice" } ],
+  "rules": [ { "id": "containers", "effect": "allow", "devices": [ { "vendor": "1234", "device": "11e8" } ], "allow_no_reset": true,
+               "subjects": [ { "endpoint": "*", "user": "root" }, { "endpoint": "*", "uids": "100000-165535" }, { "user": "alice" } ] } ]
+}'
+no_endpoints() { [ -z "$(ls -A /run/iommud/endpoints)" ]; }
+root=/tmp/image
+mkdir -p $root/{usr,etc,proc,sys,dev,tmp,run,var}
+for link in bin sbin lib lib64; do ln -s usr/$link $root/$link; done
+storage=(--root /tmp/storage --runroot /tmp/runroot --storage-driver vfs)
+container=(--rm --network=none --cap-drop=all --security-opt no-new-privileges -v /usr:/usr:ro)
+pod() { timeout 120 podman "${storage[@]}" "${global[@]}" run "${container[@]}" "$@"; }
+global=()
+
+expect 0 "the devices are described to engines" iommuctl cdi generate --output /etc/cdi
+expect 0 "and listed" iommuctl cdi list
+says "iommud.org/device=$edu_a" "by the names that --device takes"
+expect 0 "podman --device iommud.org/device=$edu_a" pod --device iommud.org/device=$edu_a --rootfs $root $examples/edu_driver $edu_a
+says "DMA OK" "the container does DMA"
+expect 0 "with the other runtime" timeout 120 podman "${storage[@]}" --runtime runc run "${container[@]}" \
+    --device iommud.org/device=$edu_a --rootfs $root $examples/edu_driver $edu_a
+says "DMA OK" "the container does DMA"
+expect 3 "another device than the one that was named is not the container's" pod --device iommud.org/device=$edu_a --rootfs $root \
+    iommuctl run --device $edu_b -- true
+says "was started with" "and it is told so"
+expect 0 "two devices by two flags" pod --device iommud.org/device=$edu_a --device iommud.org/device=$edu_b --rootfs $root \
+    iommuctl run --device $edu_a --device $edu_b --memory 1MiB -- true
+global=(--hooks-dir /usr/share/containers/oci/hooks.d)
+expect 0 "podman --annotation org.iommud.devices=$edu_a" pod --annotation org.iommud.devices=$edu_a --rootfs $root \
+    $examples/edu_driver $edu_a
+says "DMA OK" "the container does DMA"
+expect 1 "without the annotation there is nothing" pod --rootfs $root test -e /run/iommud/bus
+expect 126 "a device that is none keeps the container from starting" pod --annotation org.iommud.devices=rubbish --rootfs $root true
+global=()
+expect 0 "podman --uidmap" pod --uidmap 0:100000:65536 --gidmap 0:100000:65536 --device iommud.org/device=$edu_a --rootfs $root \
+    sh -c "cat /proc/self/uid_map; $examples/edu_driver $edu_a"
+says "DMA OK" "the container does DMA"
+says "100000      65536" "as a subordinate uid"
+eventually 20 "nothing is left: no endpoint" no_endpoints
+eventually 20 "and no lease" no_leases
+
+# ---- of a user
+install -d -o alice -g alice -m 0700 /run/user/1000 /tmp/alice
+chmod 0755 /tmp/alice
+cp -a $root /tmp/alice/image
+chown -R alice /tmp/alice
+expect 0 "podman of a user" setpriv --reuid alice --regid alice --init-groups env -C /tmp/alice XDG_RUNTIME_DIR=/run/user/1000 \
+    HOME=/tmp/alice timeout 120 podman --root /tmp/alice/storage --runroot /tmp/alice/runroot --storage-driver vfs \
+    --cgroup-manager=cgroupfs run "${container[@]}" --cgroups=disabled -v /run/iommud/bus:/run/iommud/bus \
+    --rootfs /tmp/alice/image $examples/edu_driver $edu_a
+says "DMA OK" "the container does DMA over the host's socket"
+eventually 20 "no lease is left" no_leases
+finish
