@@ -112,7 +112,7 @@ Result<void> add_device(std::string_view text, std::vector<PciAddress>& devices)
 Result<void> add_devices(std::string_view list, std::vector<PciAddress>& devices) {
     while (true) {
         const std::size_t comma = std::min(list.find(','), list.size());
-        if (const auto added = add_device(list.substr(0, comma), devices); !added) {
+        if (auto added = add_device(list.substr(0, comma), devices); !added) {
             return added;
         }
         if (comma == list.size()) {
