@@ -122,7 +122,7 @@ Result<void> Endpoints::hold(const EndpointRecord& record, BorrowedFd socket) {
     return {};
 }
 
-void Endpoints::serve(std::shared_ptr<const EndpointRecord> record, UniqueFd init, UniqueFd socket) {
+void Endpoints::serve(const std::shared_ptr<const EndpointRecord>& record, UniqueFd init, UniqueFd socket) {
     auto endpoint = std::make_unique<Endpoint>(monitor_.io());
     endpoint->record = record;
     endpoint->init = std::move(init);

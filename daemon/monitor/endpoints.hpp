@@ -57,7 +57,7 @@ class Endpoints {
 
     [[nodiscard]] Result<CgroupId> own_cgroup(const Init& init, const Identity& asker) const;
     [[nodiscard]] Result<void> hold(const EndpointRecord& record, BorrowedFd socket);
-    void serve(std::shared_ptr<const EndpointRecord> record, UniqueFd init, UniqueFd socket);
+    void serve(const std::shared_ptr<const EndpointRecord>& record, UniqueFd init, UniqueFd socket);
     void accepted(const std::shared_ptr<const EndpointRecord>& record, UniqueFd socket);
     void end_leases(const std::string& key);
 

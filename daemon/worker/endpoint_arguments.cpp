@@ -75,7 +75,7 @@ Result<void> for_each_option(sd_bus_message* call, std::initializer_list<std::pa
         if (sd_bus_message_enter_container(call, SD_BUS_TYPE_VARIANT, signature) <= 0) {
             return invalid(fmt::format("option {} is of another type than '{}'", in_quotes(*key), signature));
         }
-        if (const Result<void> value = read(*key); !value) {
+        if (Result<void> value = read(*key); !value) {
             return value;
         }
         result = sd_bus_message_exit_container(call);
@@ -138,7 +138,7 @@ Result<ipc::CloseEndpointRequest> read_close_endpoint(sd_bus_message* call) {
     request.id = std::move(*id);
     const auto read = [&request, call](const std::string&) -> Result<void> {
         int value = 0;
-        const Result<void> flag = read_basic(call, SD_BUS_TYPE_BOOLEAN, value);
+        Result<void> flag = read_basic(call, SD_BUS_TYPE_BOOLEAN, value);
         request.if_ended = value != 0;
         return flag;
     };
