@@ -104,7 +104,7 @@ Result<std::string> Endpoints::open(const ipc::OpenEndpointRequest& request, con
     }
     log::notice(fmt::format("container {} may connect: pid {}, uid {} pays", record->id, record->pid, record->owner),
                 {endpoint_field(*record)});
-    serve(std::move(record), std::move(init->pidfd), std::move(*socket));
+    serve(record, std::move(init->pidfd), std::move(*socket));
     return folder_.path_of(request.id);
 }
 
