@@ -17,7 +17,8 @@ constexpr const char* mount_name = "iommud";
 
 // The C library of Debian 12 has names for open_tree and its like, in a header that does not go with linux/mount.h.
 UniqueFd open_tree(const char* path) {
-    return UniqueFd(static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
+    constexpr unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW;
+    return UniqueFd(static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, path, flags)));
 }
 
 UniqueFd open_below(BorrowedFd folder, const char* name, std::uint64_t resolve, std::uint64_t flags) {

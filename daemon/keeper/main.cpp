@@ -47,7 +47,7 @@ void limit_resources(const ipc::KeeperStart& message) {
         case KernelInterface::type1:
             // Counted with the keeper's own memory, so this is only a second line: the first, exact to the page, is the
             // keeper's own count, and nobody else can map.
-            sandbox::set_limit(RLIMIT_MEMLOCK, message.memlock + most_own_memory);
+            sandbox::set_limit(RLIMIT_MEMLOCK, message.reserve + most_own_memory);
             break;
         case KernelInterface::simulated:
             break;  // nothing is locked, and whoever tries the daemon out may lower no limit for good

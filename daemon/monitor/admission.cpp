@@ -39,12 +39,16 @@ void Admission::leave(const Party& party) {
 }
 
 void Admission::leave_one(const Party& party) {
-    // The entry stays while its second lasts, or a connection a worker would never meet the rate; the number of
-    // entries is bounded below.
-    if (const auto found = parties_.find(party);
-        --found->second.connections == 0 && parties_.size() > connections_in_all) {
+    // The entry stays while its second lasts, or a connection a worker would never meet the rate.
+    if (const auto found = parties_.find(party); --found->second.connections == 0 && found->second.workers == 0) {
         parties_.erase(found);
     }
+}
+
+void Admission::forget_the_quiet(Clock::time_point now) {
+    std::erase_if(parties_, [now](const auto& entry) {
+        return entry.second.connections == 0 && now - entry.second.second >= std::chrono::seconds(1);
+    });
 }
 
 Admission::Counts& Admission::in_second(const Party& party, Clock::time_point now) {
@@ -59,6 +63,9 @@ Admission::Counts& Admission::in_second(const Party& party, Clock::time_point no
 bool Admission::start_worker(const Party& party, Clock::time_point now) {
     if (hosts_root(party)) {
         return true;
+    }
+    if (parties_.size() > connections_in_all) {
+        forget_the_quiet(now);
     }
     Counts& own = in_second(party, now);
     if (own.workers >= workers_per_second_each) {

@@ -35,6 +35,7 @@ class Admission {
     [[nodiscard]] bool start_worker(const Party& party, Clock::time_point now);
 
     [[nodiscard]] std::uint32_t connections() const { return total_; }
+    [[nodiscard]] std::size_t parties() const { return parties_.size(); }
 
   private:
     struct Counts {
@@ -46,6 +47,8 @@ class Admission {
     // Who counts for all uids of an endpoint; the host has no such one.
     [[nodiscard]] static Party all_of(const Party& party) { return {~0U, party.endpoint}; }
     void leave_one(const Party& party);
+    // Who has no connection, and started no worker in this second: nothing is counted of him.
+    void forget_the_quiet(Clock::time_point now);
     [[nodiscard]] Counts& in_second(const Party& party, Clock::time_point now);
 
     std::map<Party, Counts> parties_;

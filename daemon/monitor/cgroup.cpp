@@ -1,6 +1,7 @@
 #include "daemon/monitor/cgroup.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -43,6 +44,11 @@ Result<std::vector<CgroupId>> cgroup_ids(const std::string& path, const std::str
     std::vector<CgroupId> ids;
     if ((path + "/").find("/../") != std::string::npos) {
         return fail(ErrorCode::internal, "the cgroup is outside of this process's cgroup namespace");
+    }
+    // Any user may nest his own as deep as a path is long, and each look goes down from the root.
+    constexpr std::ptrdiff_t deepest = 32;
+    if (std::count(path.begin(), path.end(), '/') > deepest) {
+        return fail(ErrorCode::internal, fmt::format("the cgroup lies deeper than {} levels", deepest));
     }
     for (std::string at = path; at.size() > 1; at.resize(at.rfind('/'))) {
         const Result<CgroupId> id = id_of(root + at);

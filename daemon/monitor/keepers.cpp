@@ -84,6 +84,13 @@ void Keepers::granted(const ipc::GrantResult& result, ipc::Channel channel, Uniq
     }
     if (result.granted) {
         attach(*lease, std::move(channel), std::move(pidfd));
+        if (lease->patience) {
+            // It was taken back while there was no keeper to tell.
+            const auto left = lease->patience->expiry() - patience_with_keepers - std::chrono::steady_clock::now();
+            const auto usec = std::chrono::duration_cast<std::chrono::microseconds>(left).count();
+            lease->keeper->send(ipc::TakeBack{.grace_usec = static_cast<std::uint64_t>(std::max<std::int64_t>(usec, 0)),
+                                              .reason = "taken back before it was given"});
+        }
         return;
     }
     fail_waiter(lease->grant, Error{result.code, result.message});

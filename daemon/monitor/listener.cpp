@@ -24,8 +24,8 @@ Listener::~Listener() {
 
 void Listener::wait() {
     descriptor_.async_wait(boost::asio::posix::descriptor_base::wait_read,
-                           [this](const boost::system::error_code& error) {
-                               if (!error) {
+                           [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
+                               if (!error && !alive.expired()) {
                                    accept_some();
                                }
                            });
@@ -42,8 +42,8 @@ void Listener::accept_some() {
         if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
             log::warning(errno_message("accept, trying again in 100 ms", error));
             pause_.expires_after(std::chrono::milliseconds(100));
-            pause_.async_wait([this](const boost::system::error_code& cancelled) {
-                if (!cancelled) {
+            pause_.async_wait([this, alive = std::weak_ptr(alive_)](const boost::system::error_code& cancelled) {
+                if (!cancelled && !alive.expired()) {
                     wait();
                 }
             });

@@ -5,6 +5,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "daemon/base/result.hpp"
@@ -30,6 +31,8 @@ class Listener {
     boost::asio::posix::stream_descriptor descriptor_;  // borrows socket_
     boost::asio::steady_timer pause_;
     std::function<void(UniqueFd)> accepted_;
+    // A handler that is queued already when a listener goes finds it gone.
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 // A listening stream socket at `path`, made anew (what was there is removed), with `mode`.

@@ -103,6 +103,37 @@ TEST(Admission, AContainersRootIsNobodySpecial) {
     EXPECT_EQ(started, Admission::workers_per_second_each);
 }
 
+TEST(Admission, HoldsARateWhoeverElseComesAndGoes) {
+    Admission admission;
+    const Admission::Clock::time_point now{std::chrono::hours(1)};
+    for (std::uint32_t uid = 100000; uid < 103000; ++uid) {
+        ASSERT_EQ(admission.enter({uid, ""}), nullptr);
+        ASSERT_TRUE(admission.start_worker({uid, ""}, now));
+        admission.leave({uid, ""});
+    }
+    std::uint32_t started = 0;
+    for (int i = 0; i < 100; ++i) {
+        ASSERT_EQ(admission.enter({1000, ""}), nullptr);
+        started += admission.start_worker({1000, ""}, now) ? 1 : 0;
+        admission.leave({1000, ""});
+    }
+
+    EXPECT_EQ(started, Admission::workers_per_second_each);
+}
+
+TEST(Admission, ForgetsWhoHasGone) {
+    Admission admission;
+    Admission::Clock::time_point now{std::chrono::hours(1)};
+    for (std::uint32_t uid = 100000; uid < 110000; ++uid) {
+        ASSERT_EQ(admission.enter({uid, ""}), nullptr);
+        ASSERT_TRUE(admission.start_worker({uid, ""}, now));
+        admission.leave({uid, ""});
+        now += std::chrono::milliseconds(1);
+    }
+
+    EXPECT_LT(admission.parties(), 2100U);
+}
+
 TEST(Admission, LeavingWithoutHavingEnteredChangesNothing) {
     Admission admission;
     admission.leave({1000, ""});

@@ -92,6 +92,17 @@ TEST(CgroupIds, AreNotThoseOfAnOrdinaryFolder) {
     EXPECT_EQ(ids.error().code, ErrorCode::kernel_unsupported);
 }
 
+TEST(CgroupIds, AreNotLookedForInTheDeep) {
+    std::string path;
+    for (int level = 0; level < 2000; ++level) {
+        path += "/a";
+    }
+    const auto ids = cgroup_ids(path);
+
+    ASSERT_FALSE(ids);
+    EXPECT_EQ(ids.error().message, "the cgroup lies deeper than 32 levels");
+}
+
 TEST(CgroupIds, OfTheRootOrOutsideAreNone) {
     EXPECT_FALSE(cgroup_ids("/"));
     EXPECT_FALSE(cgroup_ids(""));
