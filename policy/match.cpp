@@ -35,6 +35,9 @@ bool annotated(const SubjectPattern& pattern, const Subject& subject) {
 }
 
 bool allow_subject(const SubjectPattern& pattern, const Subject& subject) {
+    if (subject.container && !pattern.endpoint && !pattern.annotation) {
+        return false;  // the uid and the groups are what its image says: without a user namespace, anybody's
+    }
     return !pattern.nobody && (!pattern.user || *pattern.user == subject.uid) &&
            (!pattern.uids || pattern.uids->contains(subject.uid)) &&
            (!pattern.group || contains(subject.groups, *pattern.group)) &&

@@ -18,7 +18,7 @@ bool given(const std::string& subjects, const Subject& subject) {
 
 bool denied(const std::string& subjects, const Subject& subject) {
     const Policy policy = with_rules(
-        R"({"id": "all", "effect": "allow", "devices": [{"address": "*"}], "subjects": [{"uids": "0-2147483647"}]},)"
+        R"({"id": "all", "effect": "allow", "devices": [{"address": "*"}], "subjects": [{"uids": "0-2147483647"}, {"endpoint": "*"}]},)"
         R"({"id": "r", "effect": "deny", "subjects": )" +
         subjects + "}");
     return !evaluate(policy, subject, ask({nic()})).allowed;
@@ -41,6 +41,12 @@ TEST(Endpoint, WithAStarMatchesByTheBeginning) {
     EXPECT_TRUE(given(R"([{"endpoint": "web-*"}])", in_container(bob, "web-")));
     EXPECT_FALSE(given(R"([{"endpoint": "web-*"}])", in_container(bob, "db-1")));
     EXPECT_TRUE(given(R"([{"endpoint": "*"}])", in_container(bob, "db-1")));
+}
+
+TEST(Endpoint, IsNamedOrTheRuleIsForTheHostOnly) {
+    EXPECT_FALSE(given(R"([{"user": "bob"}])", in_container(bob, "web-1"))) << "its image says that it is bob";
+    EXPECT_FALSE(given(R"([{"uids": "0-2147483647"}])", in_container(bob, "web-1")));
+    EXPECT_TRUE(given(R"([{"user": "bob"}])", user(bob)));
 }
 
 TEST(Endpoint, NarrowsAUser) {
