@@ -8,15 +8,13 @@ namespace {
 constexpr const char* kind = "iommud.org/device";
 constexpr const char* all_devices = "all";
 
-json device(const std::string& name) {
-    std::string variable = "IOMMUD_DEVICE_" + name;
-    std::replace_if(
-        variable.begin(), variable.end(), [](char c) { return c == ':' || c == '.'; }, '_');
-    return {{"name", name}, {"containerEdits", {{"env", {variable + "=" + name}}}}};
+json hook_at(const char* stage, const std::string& path, const char* verb, const std::string& argument) {
+    return {{"hookName", stage}, {"path", path}, {"args", {"iommud-oci-hook", verb, argument}}, {"timeout", 10}};
 }
 
-json hook_at(const char* stage, const std::string& path) {
-    return {{"hookName", stage}, {"path", path}, {"args", {"iommud-oci-hook", stage, "--cdi"}}, {"timeout", 10}};
+// A variable of the environment could be an image's as well; a hook cannot.
+json device(const std::string& name, const std::string& path) {
+    return {{"name", name}, {"containerEdits", {{"hooks", {hook_at("createRuntime", path, "device", name)}}}}};
 }
 
 }  // namespace
@@ -26,14 +24,17 @@ json cdi_spec(const json& devices, const std::string& hook) {
     for (const json& one : devices) {
         const std::string state = text_of(one, "State");
         if (state == "available" || state == "leased" || state == "draining") {
-            named.push_back(device(text_of(one, "Address")));
+            named.push_back(device(text_of(one, "Address"), hook));
         }
     }
-    named.push_back(device(all_devices));
+    named.push_back(device(all_devices, hook));
     return {{"cdiVersion", "0.5.0"},
             {"kind", kind},
             {"devices", named},
-            {"containerEdits", {{"hooks", {hook_at("createRuntime", hook), hook_at("poststop", hook)}}}}};
+            {"containerEdits",
+             {{"hooks",
+               {hook_at("createRuntime", hook, "createRuntime", "--cdi"),
+                hook_at("poststop", hook, "poststop", "--cdi")}}}}};
 }
 
 std::vector<std::string> cdi_names(const json& spec) {

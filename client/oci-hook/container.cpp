@@ -20,7 +20,6 @@ constexpr std::size_t most_devices = 32;  // of one lease
 constexpr std::string_view devices_key = "org.iommud.devices";
 constexpr std::string_view memory_key = "org.iommud.memory";
 constexpr std::string_view mode_key = "org.iommud.mode";
-constexpr std::string_view device_variable = "IOMMUD_DEVICE_";
 constexpr std::string_view all_devices = "all";
 
 tl::unexpected<Error> invalid(std::string message) {
@@ -122,6 +121,18 @@ Result<void> add_devices(std::string_view list, std::vector<PciAddress>& devices
     }
 }
 
+// Those of "iommud-oci-hook device ADDRESS".
+std::vector<std::string> named_by_hooks(const json& hooks) {
+    std::vector<std::string> devices;
+    for (std::size_t i = 0; hooks.is_array() && i < hooks.size(); ++i) {
+        std::vector<std::string> words = texts_of(member(hooks[i], "args"));
+        if (words.size() == 3 && words[1] == device_stage) {
+            devices.push_back(std::move(words[2]));
+        }
+    }
+    return devices;
+}
+
 }  // namespace
 
 Result<State> parse_state(std::string_view text) {
@@ -149,7 +160,7 @@ Result<Config> parse_config(std::string_view text) {
     }
     Config config{.root = text_of(member(member(*document, "root"), "path")),
                   .annotations = annotations_of(*document),
-                  .environment = texts_of(member(member(*document, "process"), "env")),
+                  .cdi_devices = named_by_hooks(member(member(*document, "hooks"), "createRuntime")),
                   .mount_points = {}};
     const json& mounts = member(*document, "mounts");
     for (std::size_t i = 0; mounts.is_array() && i < mounts.size(); ++i) {
@@ -177,12 +188,8 @@ Result<std::optional<Wish>> read_wish(const State& state, const Config& config, 
             return invalid(fmt::format("{}: {}", devices_key, added.error().message));
         }
     }
-    for (const std::string& variable : config.environment) {
-        const std::size_t equals = variable.find('=');
-        if (!cdi || !variable.starts_with(device_variable) || equals == std::string::npos) {
-            continue;
-        }
-        if (const auto added = add(variable.substr(equals + 1)); !added) {
+    for (std::size_t i = 0; cdi && i < config.cdi_devices.size(); ++i) {
+        if (const auto added = add(config.cdi_devices[i]); !added) {
             return tl::unexpected(added.error());
         }
     }

@@ -16,6 +16,8 @@ namespace iommud::hook {
 
 inline constexpr std::size_t most_json = std::size_t{4} * 1024 * 1024;
 
+inline constexpr std::string_view device_stage = "device";  // of the hook that CDI has for each device
+
 struct State {
     std::string id;
     std::string status;    // "creating" or "created" before the container runs, "stopped" after its end
@@ -27,7 +29,8 @@ struct State {
 struct Config {
     std::string root;  // root.path: absolute, or relative to the bundle
     std::map<std::string, std::string> annotations;
-    std::vector<std::string> environment;
+    // What CDI named: the arguments of its hooks, which unlike the environment come from no image.
+    std::vector<std::string> cdi_devices;
     std::vector<std::string> mount_points;
 };
 

@@ -180,9 +180,17 @@ std::optional<Arguments> parse_arguments(std::span<char*> words) {
 }
 
 int run(std::span<char*> words) {
+    // CDI's hook of each device says no more than which one; the hook of them all reads it in the configuration.
+    if (words.size() == 2 && std::string_view(words[0]) == device_stage) {
+        static_cast<void>(
+            read_all(BorrowedFd(STDIN_FILENO), "the container's state", most_json));  // or its writer fails
+        return 0;
+    }
     const auto arguments = parse_arguments(words);
     if (!arguments) {
-        fmt::print(stderr, "usage: iommud-oci-hook [createRuntime|poststop] [--cdi], the state on standard input\n");
+        fmt::print(stderr,
+                   "usage: iommud-oci-hook [createRuntime|poststop] [--cdi], the state on standard input\n"
+                   "       iommud-oci-hook device ADDRESS|all\n");
         return 2;
     }
     const Result<std::string> text = read_all(BorrowedFd(STDIN_FILENO), "the container's state", most_json);

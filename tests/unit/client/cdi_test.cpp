@@ -28,11 +28,12 @@ TEST(CdiSpec, BringsNoDeviceNodeAndNoMount) {
     EXPECT_EQ(text.find("mounts"), std::string::npos);
 }
 
-TEST(CdiSpec, HasTheHookOnceAndAVariableForEachDevice) {
+TEST(CdiSpec, HasTheHookOnceAndOneThatNamesEachDevice) {
     const json spec = cdi_spec(devices, "/usr/libexec/iommud/iommud-oci-hook");
 
     EXPECT_EQ(spec["devices"][0]["containerEdits"],
-              json::parse(R"({"env": ["IOMMUD_DEVICE_0000_00_04_0=0000:00:04.0"]})"));
+              json::parse(R"({"hooks": [{"hookName": "createRuntime", "path": "/usr/libexec/iommud/iommud-oci-hook",
+                                         "args": ["iommud-oci-hook", "device", "0000:00:04.0"], "timeout": 10}]})"));
     EXPECT_EQ(spec["containerEdits"]["hooks"][0],
               json::parse(R"({"hookName": "createRuntime", "path": "/usr/libexec/iommud/iommud-oci-hook",
                               "args": ["iommud-oci-hook", "createRuntime", "--cdi"], "timeout": 10})"));

@@ -21,8 +21,13 @@ Config annotated(const std::string& annotations) {
     return parse_config(R"({"root": {"path": "rootfs"}, "annotations": {)" + annotations + "}}").value();
 }
 
-Config with_environment(const std::string& variables) {
-    return parse_config(R"({"process": {"env": [)" + variables + "]}}").value();
+Config with_hooks(const std::string& hooks) {
+    return parse_config(R"({"process": {"env": ["IOMMUD_DEVICE_A=all"]}, "hooks": {"createRuntime": [)" + hooks + "]}}")
+        .value();
+}
+
+std::string device_hook(const std::string& name) {
+    return R"({"path": "/hook", "args": ["iommud-oci-hook", "device", ")" + name + "\"]}";
 }
 
 TEST(State, OfRuncIsRead) {
@@ -82,11 +87,11 @@ TEST(State, TooLongIsRefused) {
 
 TEST(Config, IsReadAsFarAsItMatters) {
     const auto config = parse_config(
-        R"({"root":{"path":"/r"},"process":{"env":["A=b",7]},"mounts":[{"destination":"/run/iommud"},3,{}]})");
+        R"({"root":{"path":"/r"},"hooks":{"createRuntime":[7,{"args":["x","device","all"]},{"args":3}]},"mounts":[{"destination":"/run/iommud"},3,{}]})");
 
     ASSERT_TRUE(config);
     EXPECT_EQ(config->root, "/r");
-    EXPECT_EQ(config->environment, (std::vector<std::string>{"A=b", ""}));
+    EXPECT_EQ(config->cdi_devices, (std::vector<std::string>{"all"}));
     EXPECT_EQ(config->mount_points, (std::vector<std::string>{"/run/iommud", "", ""}));
 }
 
@@ -157,8 +162,8 @@ TEST(Wish, ForTenThousandDevicesIsRefused) {
 }
 
 TEST(Wish, ByCdiIsWhatCameWithEachDevice) {
-    const Config config =
-        with_environment(R"("PATH=/bin", "IOMMUD_DEVICE_0000_00_04_0=0000:00:04.0", "IOMMUD_DEVICE_B=0000:00:06.0")");
+    const Config config = with_hooks(device_hook("0000:00:04.0") + "," + device_hook("0000:00:06.0") +
+                                     R"(,{"path": "/hook", "args": ["iommud-oci-hook", "createRuntime", "--cdi"]})");
 
     const auto wish = read_wish(state(), config, true);
 
@@ -166,8 +171,8 @@ TEST(Wish, ByCdiIsWhatCameWithEachDevice) {
     EXPECT_EQ((*wish)->devices, (std::vector{edu, other}));
 }
 
-TEST(Wish, IsNotMadeByAnImagesEnvironmentAlone) {
-    const auto wish = read_wish(state(), with_environment(R"("IOMMUD_DEVICE_A=0000:00:04.0")"), false);
+TEST(Wish, ByCdiIsNothingWithoutIt) {
+    const auto wish = read_wish(state(), with_hooks(device_hook("0000:00:04.0")), false);
 
     ASSERT_TRUE(wish);
     EXPECT_FALSE(*wish);
@@ -175,7 +180,9 @@ TEST(Wish, IsNotMadeByAnImagesEnvironmentAlone) {
 
 TEST(Wish, ByCdiWithoutADeviceIsRefused) {
     EXPECT_FALSE(read_wish(state(), Config(), true));
-    EXPECT_FALSE(read_wish(state(), with_environment(R"("IOMMUD_DEVICE_A=x")"), true));
+    EXPECT_FALSE(read_wish(state(), with_hooks(""), true))
+        << "what an image says in its environment counts for nothing";
+    EXPECT_FALSE(read_wish(state(), with_hooks(device_hook("x")), true));
 }
 
 TEST(AnnotationsToTell, AreThoseThatTheDaemonTakes) {
