@@ -48,7 +48,8 @@ gone() { # RUNTIME NAME
     eventually 20 "nothing is left of container $2: no endpoint" no_endpoints
     eventually 20 "and no lease" no_leases
 }
-connect() { echo "IOMMUD_ADDRESS=unix:path=$1 iommuctl status"; }
+# 9: there is no socket to be refused at.
+connect() { echo "test -S $1 || exit 9; IOMMUD_ADDRESS=unix:path=$1 iommuctl status"; }
 
 bundle plain "${edu_a_wanted[@]}" -- sh -c "grep -h Cap /proc/self/status; ls /dev; $examples/edu_driver $edu_a"
 expect 0 "$runtime, as root" run $runtime plain
