@@ -3,6 +3,7 @@
 # root, in a user namespace, and of a user. What each reaches is its own, and ends with it.
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
+case ${runtime:?said by who sources this} in crun) runtime=crun ;; *) runtime=runc ;; esac
 bundles=/tmp/bundles
 mkdir -p $bundles
 policy '{
@@ -64,7 +65,7 @@ bundle user --rootless 1000 "${edu_a_wanted[@]}" --mount /run/iommud/bus:/run/io
 chown -R alice $bundles/user
 mkdir -p /run/user/1000
 chown alice /run/user/1000
-rootless=($runtime)
+rootless=("$runtime")
 [ $runtime != crun ] || rootless+=(--cgroup-manager=disabled)
 expect 0 "$runtime, of a user, with the host's socket" as alice env XDG_RUNTIME_DIR=/run/user/1000 HOME=/home/alice \
     timeout 60 "${rootless[@]}" run -b $bundles/user user
