@@ -21,7 +21,7 @@ LIMIT = 12 << 20
 
 def policy(memory="12MiB"):
     return {"version": 1, "accounts": [{"match": {"user": pwd.getpwuid(os.getuid()).pw_name}, "memory": memory}],
-            "rules": [{"id": "edu", "effect": "allow", "subjects": [{"user": pwd.getpwuid(os.getuid()).pw_name}],
+            "rules": [{"id": "edu", "effect": "allow", "subjects": [{"user": pwd.getpwuid(os.getuid()).pw_name}, {"endpoint": "*"}],
                        "devices": [{"vendor": "1234", "device": "11e8"}]}]}
 
 
