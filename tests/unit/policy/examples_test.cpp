@@ -89,6 +89,11 @@ TEST(Example, ContainerHostKeepsTenantsToTheirOwnFunctionsAndAccounts) {
     EXPECT_EQ(account_of(policy, user(1000000))->uid, 2001U);
     EXPECT_EQ(account_of(policy, user(1131071))->uid, 2002U);
     EXPECT_FALSE(allowed(policy, user(2001), device("0000:3b:00.0", 0x8086, 0x1583, 0x020000)));
+
+    Subject contained = user(1000033);
+    contained.container = Container{"any", 1000000, {}};
+    EXPECT_TRUE(allowed(policy, contained, function_a));
+    EXPECT_FALSE(allowed(policy, contained, function_b));
 }
 
 }  // namespace
