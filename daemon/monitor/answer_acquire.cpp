@@ -29,9 +29,8 @@ Result<policy::Decision> approve(Monitor& monitor, const Connection& connection,
         return fail(ErrorCode::invalid_argument,
                     fmt::format("label has {} bytes, at most {} are allowed", request.label.size(), max_label));
     }
-    if (request.mode != Mode::managed) {
-        return fail(ErrorCode::unsupported_mode,
-                    fmt::format("mode {}: this daemon gives managed leases only", name_of(request.mode)));
+    if (Result<void> given = mode_given(request.mode); !given) {
+        return tl::unexpected(given.error());
     }
     const auto memory = within_endpoint(connection.via().get(), request.devices, request.memory);
     if (!memory) {

@@ -58,9 +58,14 @@ void answer_explain(Monitor& monitor, Connection& connection, const ipc::Explain
         connection.fail_request(request.cookie, asked.error());
         return;
     }
-    send_trace(connection, request.cookie,
-               policy::explain(monitor.policy().current(), *subject, *asked,
-                               connection.admin() ? policy::TraceScope::all : policy::TraceScope::own));
+    policy::Decision decision = policy::explain(monitor.policy().current(), *subject, *asked,
+                                                connection.admin() ? policy::TraceScope::all : policy::TraceScope::own);
+    if (const Result<void> given = mode_given(request.mode); decision.allowed && !given) {
+        // The rules' parts are said all the same: they are what an administrator writes.
+        decision.allowed = false;
+        decision.message = given.error().message;
+    }
+    send_trace(connection, request.cookie, std::move(decision));
 }
 
 }  // namespace iommud::monitor

@@ -94,6 +94,12 @@ Result<policy::Request> device_request(Monitor& monitor, const std::vector<PciAd
     return request;
 }
 
+Result<void> mode_given(Mode mode) {
+    return mode == Mode::managed ? Result<void>()
+                                 : fail(ErrorCode::unsupported_mode,
+                                        fmt::format("mode {}: this daemon gives managed leases only", name_of(mode)));
+}
+
 Result<void> devices_free(Monitor& monitor, const Connection& connection, const std::vector<PciAddress>& devices) {
     if (monitor.inventory().refresh_host()) {
         monitor.views().all_devices_changed();

@@ -66,6 +66,7 @@ ipc::Packet next_reply(const Served& served) {
 struct Question {
     std::vector<PciAddress> devices;
     std::optional<std::uint64_t> memory;
+    Mode mode = Mode::managed;
 };
 
 ipc::ExplainEntries explain(const Served& client, const Question& question) {
@@ -73,6 +74,7 @@ ipc::ExplainEntries explain(const Served& client, const Question& question) {
     request.cookie = 4;
     request.devices = question.devices;
     request.memory = question.memory;
+    request.mode = question.mode;
     EXPECT_EQ(client.worker.send(request), ipc::SendResult::sent);
     const auto answer = next_answer<ipc::ExplainEntries>(client.worker);
     EXPECT_TRUE(answer && answer->last) << "no explanation";
@@ -274,13 +276,16 @@ TEST(Explanation, IsWhatAcquireDoes) {
         for (int question = 0; question < 8; ++question) {
             const auto& devices = asked[dice() % 3];
             const auto& bytes = memory[dice() % 4];
-            const auto said = explain(client, {.devices = devices, .memory = bytes});
-            const Outcome done = acquire(
-                monitor, client,
-                {.cookie = 5, .devices = devices, .mode = Mode::managed, .memory = bytes, .label = "explained"});
+            const Mode mode = dice() % 4 == 0 ? Mode::direct : Mode::managed;
+            const auto said = explain(client, {.devices = devices, .memory = bytes, .mode = mode});
+            const Outcome done =
+                acquire(monitor, client,
+                        {.cookie = 5, .devices = devices, .mode = mode, .memory = bytes, .label = "explained"});
 
             EXPECT_EQ(said.allowed, done.allowed) << policy << said.decision << done.message;
-            EXPECT_TRUE(done.allowed || said.decision == done.message) << said.decision << "; " << done.message;
+            // A mode that is not given to anybody is refused before policy is asked.
+            EXPECT_TRUE(done.allowed || mode != Mode::managed || said.decision == done.message)
+                << said.decision << "; " << done.message;
             (done.allowed ? allowed : denied) += 1;
         }
     }
