@@ -49,11 +49,7 @@ Outcome<int> write_file(const std::string& folder, const std::string& text) {
 }  // namespace
 
 Outcome<int> perform(const CdiGenerate& verb, const Settings& settings) {
-    const auto bus = connect(settings);
-    if (!bus) {
-        return tl::unexpected(bus.error());
-    }
-    const auto objects = all_objects(*bus);
+    const auto objects = all_objects(settings);
     if (!objects) {
         return tl::unexpected(objects.error());
     }

@@ -139,6 +139,14 @@ Outcome<json> all_objects(const Bus& bus) {
     return objects;
 }
 
+Outcome<json> all_objects(const Settings& settings) {
+    const auto bus = connect(settings);
+    if (!bus) {
+        return tl::unexpected(bus.error());
+    }
+    return all_objects(*bus);
+}
+
 Outcome<json> accounts(const Bus& bus) {
     auto answer = ask(bus, with_no_options(bus.new_call(manager_path, manager_interface, "GetAccounts")));
     if (answer) {

@@ -21,6 +21,8 @@ namespace iommud::ctl {
 // {"devices": [...], "leases": [...]}: the properties of every object that this connection may see, devices by address,
 // leases by number.
 [[nodiscard]] Outcome<json> all_objects(const lib::Bus& bus);
+// The same, on a connection for this alone.
+[[nodiscard]] Outcome<json> all_objects(const Settings& settings);
 
 // The account that this connection may see, or every one.
 [[nodiscard]] Outcome<json> accounts(const lib::Bus& bus);

@@ -8,11 +8,7 @@
 namespace iommud::ctl {
 
 Outcome<int> perform(const Leases&, const Settings& settings) {
-    const auto bus = connect(settings);
-    if (!bus) {
-        return tl::unexpected(bus.error());
-    }
-    const auto objects = all_objects(*bus);
+    const auto objects = all_objects(settings);
     if (!objects) {
         return tl::unexpected(objects.error());
     }
