@@ -15,16 +15,6 @@ ipc::AcquireRequest acquire(const PciAddress& device, std::optional<std::uint64_
     return {.cookie = 1, .devices = {device}, .mode = Mode::managed, .memory = memory, .label = "hostile"};
 }
 
-// The answer to a request: whatever comes first that is no view.
-ipc::Packet answer_to(const Served& served) {
-    ipc::Packet packet = next_packet(served.worker);
-    while (ipc::decode<ipc::LeaseView>(packet.bytes) || ipc::decode<ipc::DeviceView>(packet.bytes) ||
-           ipc::decode<ipc::ManagerView>(packet.bytes)) {
-        packet = next_packet(served.worker);
-    }
-    return packet;
-}
-
 struct Hostility {
     const char* name;
     ipc::Bytes (*frame)();
@@ -55,7 +45,7 @@ TEST_P(HostileWorker, IsKilledAndOthersAreServed) {
     EXPECT_EQ(killed->kind, ipc::ChildKind::worker);
     EXPECT_EQ(killed->id, hostile.slot);
     ASSERT_EQ(other.worker.send(ipc::AccountsRequest{.cookie = 9}), ipc::SendResult::sent);
-    EXPECT_TRUE(ipc::decode<ipc::AccountsEntries>(answer_to(other).bytes));
+    EXPECT_TRUE(ipc::decode<ipc::AccountsEntries>(next_reply(other).bytes));
     EXPECT_TRUE(monitor.alive());
 }
 
@@ -97,7 +87,7 @@ TEST(HostileWorkerRequest, ForADeviceThatItsClientMayNotHaveIsRefused) {
 
     ASSERT_EQ(hostile.worker.send(acquire(not_granted)), ipc::SendResult::sent);
 
-    const auto failed = ipc::decode<ipc::RequestFailed>(answer_to(hostile).bytes);
+    const auto failed = ipc::decode<ipc::RequestFailed>(next_reply(hostile).bytes);
     ASSERT_TRUE(failed);
     EXPECT_EQ(failed->code, ErrorCode::access_denied);
 }
@@ -108,7 +98,7 @@ TEST(HostileWorkerRequest, ForMoreThanTheAccountHasIsRefused) {
 
     for (const std::uint64_t memory : {(std::uint64_t{12} << 20) + 1, ~std::uint64_t{0}, std::uint64_t{1} << 63}) {
         ASSERT_EQ(hostile.worker.send(acquire(edu, memory)), ipc::SendResult::sent);
-        const auto failed = ipc::decode<ipc::RequestFailed>(answer_to(hostile).bytes);
+        const auto failed = ipc::decode<ipc::RequestFailed>(next_reply(hostile).bytes);
         ASSERT_TRUE(failed) << memory;
         EXPECT_EQ(failed->code, ErrorCode::memory_limit) << memory;
     }
@@ -123,7 +113,7 @@ TEST(HostileWorkerRequest, ForADeviceTwiceNoneOrTooManyIsRefused) {
         ipc::AcquireRequest request = acquire(edu);
         request.devices = devices;
         ASSERT_EQ(hostile.worker.send(request), ipc::SendResult::sent);
-        const auto failed = ipc::decode<ipc::RequestFailed>(answer_to(hostile).bytes);
+        const auto failed = ipc::decode<ipc::RequestFailed>(next_reply(hostile).bytes);
         ASSERT_TRUE(failed) << devices.size();
         EXPECT_EQ(failed->code, ErrorCode::invalid_argument);
     }
@@ -148,12 +138,12 @@ TEST(HostileWorkerRequest, OnALeaseThatIsNotItsClientsIsRefused) {
 
     for (const LeaseId lease : {LeaseId{7}, LeaseId{8}, LeaseId{0}, LeaseId{1}, ~LeaseId{0}}) {
         ASSERT_EQ(hostile.worker.send(ipc::ReleaseRequest{.cookie = 1, .lease = lease}), ipc::SendResult::sent);
-        const auto release = ipc::decode<ipc::RequestFailed>(answer_to(hostile).bytes);
+        const auto release = ipc::decode<ipc::RequestFailed>(next_reply(hostile).bytes);
         ASSERT_TRUE(release) << lease;
         EXPECT_EQ(release->code, ErrorCode::no_such_lease) << lease;
         ASSERT_EQ(hostile.worker.send(ipc::AddRequest{.cookie = 2, .lease = lease, .devices = {edu}}),
                   ipc::SendResult::sent);
-        const auto add = ipc::decode<ipc::RequestFailed>(answer_to(hostile).bytes);
+        const auto add = ipc::decode<ipc::RequestFailed>(next_reply(hostile).bytes);
         ASSERT_TRUE(add) << lease;
         EXPECT_EQ(add->code, ErrorCode::no_such_lease) << lease;
     }
@@ -168,7 +158,7 @@ TEST(HostileWorkerRequest, AboutSomebodyElseIsRefused) {
     request.devices = {edu};
     ASSERT_EQ(hostile.worker.send(request), ipc::SendResult::sent);
 
-    const auto failed = ipc::decode<ipc::RequestFailed>(answer_to(hostile).bytes);
+    const auto failed = ipc::decode<ipc::RequestFailed>(next_reply(hostile).bytes);
     ASSERT_TRUE(failed);
     EXPECT_EQ(failed->code, ErrorCode::access_denied);
 }

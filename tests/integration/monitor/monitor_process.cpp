@@ -47,6 +47,15 @@ ipc::Packet next_packet(const ipc::Channel& channel) {
     return packet;
 }
 
+ipc::Packet next_reply(const Served& served) {
+    ipc::Packet packet = next_packet(served.worker);
+    while (ipc::decode<ipc::LeaseView>(packet.bytes) || ipc::decode<ipc::LeaseGone>(packet.bytes) ||
+           ipc::decode<ipc::DeviceView>(packet.bytes) || ipc::decode<ipc::ManagerView>(packet.bytes)) {
+        packet = next_packet(served.worker);
+    }
+    return packet;
+}
+
 MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held) {
     std::string pattern = std::filesystem::temp_directory_path() / "iommud-monitor.XXXXXX";
     work_ = ::mkdtemp(pattern.data());

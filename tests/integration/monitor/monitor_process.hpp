@@ -37,6 +37,9 @@ struct Served {
     ipc::Channel worker;
 };
 
+// The answer to a request: whatever comes first that is no view.
+ipc::Packet next_reply(const Served& served);
+
 class MonitorProcess {
   public:
     // The vault holds leases with these records, if any.

@@ -53,16 +53,6 @@ Entries policy_of(const Served& admin) {
 const PciAddress edu = *PciAddress::parse("0000:00:04.0");
 const PciAddress other = *PciAddress::parse("0000:00:06.0");
 
-// The answer to a request: whatever comes first that is no view.
-ipc::Packet next_reply(const Served& served) {
-    ipc::Packet packet = next_packet(served.worker);
-    while (ipc::decode<ipc::LeaseView>(packet.bytes) || ipc::decode<ipc::LeaseGone>(packet.bytes) ||
-           ipc::decode<ipc::DeviceView>(packet.bytes) || ipc::decode<ipc::ManagerView>(packet.bytes)) {
-        packet = next_packet(served.worker);
-    }
-    return packet;
-}
-
 struct Question {
     std::vector<PciAddress> devices;
     std::optional<std::uint64_t> memory;
