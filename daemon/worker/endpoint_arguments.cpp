@@ -4,14 +4,12 @@
 
 #include <set>
 
+#include "daemon/base/endpoint_bounds.hpp"
 #include "daemon/worker/arguments.hpp"
 #include "daemon/worker/text.hpp"
 
 namespace iommud::worker {
 namespace {
-
-constexpr std::size_t most_annotations = 256;
-constexpr std::size_t longest_text = 1024;
 
 tl::unexpected<Error> invalid(std::string message) {
     return fail(ErrorCode::invalid_argument, std::move(message));
@@ -27,10 +25,11 @@ Result<void> read_basic(sd_bus_message* call, char type, Value& value) {
     return result <= 0 ? Result<void>(unreadable(result)) : Result<void>();
 }
 
-Result<std::string> read_short(sd_bus_message* call, std::string_view what) {
+// What is longer would not fit into a frame, either.
+Result<std::string> read_short(sd_bus_message* call, std::string_view what, std::size_t longest) {
     auto text = read_string(call, SD_BUS_TYPE_STRING);
     if (text) {
-        if (const auto checked = check_text(what, *text, longest_text); !checked) {
+        if (const auto checked = check_text(what, *text, longest); !checked) {
             return tl::unexpected(checked.error());
         }
     }
@@ -40,8 +39,8 @@ Result<std::string> read_short(sd_bus_message* call, std::string_view what) {
 Result<void> read_annotations(sd_bus_message* call, std::map<std::string, std::string>& annotations) {
     int result = sd_bus_message_enter_container(call, SD_BUS_TYPE_ARRAY, "{ss}");
     while (result >= 0 && (result = sd_bus_message_enter_container(call, SD_BUS_TYPE_DICT_ENTRY, "ss")) > 0) {
-        auto key = read_short(call, "an annotation's key");
-        auto value = key ? read_short(call, "an annotation") : key;
+        auto key = read_short(call, "an annotation's key", longest_annotation_key);
+        auto value = key ? read_short(call, "an annotation", longest_annotation_value) : key;
         if (!value) {
             return tl::unexpected(value.error());
         }
@@ -89,7 +88,7 @@ Result<void> for_each_option(sd_bus_message* call, std::initializer_list<std::pa
 
 Result<ipc::OpenEndpointRequest> read_open_endpoint(sd_bus_message* call) {
     ipc::OpenEndpointRequest request;
-    auto id = read_short(call, "the endpoint's id");
+    auto id = read_short(call, "the endpoint's id", longest_endpoint_id);
     if (!id) {
         return tl::unexpected(id.error());
     }
@@ -131,7 +130,7 @@ Result<ipc::OpenEndpointRequest> read_open_endpoint(sd_bus_message* call) {
 
 Result<ipc::CloseEndpointRequest> read_close_endpoint(sd_bus_message* call) {
     ipc::CloseEndpointRequest request;
-    auto id = read_short(call, "the endpoint's id");
+    auto id = read_short(call, "the endpoint's id", longest_endpoint_id);
     if (!id) {
         return tl::unexpected(id.error());
     }

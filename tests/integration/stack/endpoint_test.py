@@ -154,7 +154,8 @@ class Endpoints(StackCase):
         for options in ({"colour": "red"}, {"memory": "lots"}, {"memory": dbus.UInt64(1)}, {"pid": dbus.UInt32(0)},
                         {"devices": dbus.Array([EDU] * 33, signature="s")}, {"pid": dbus.UInt32(1 << 30)},
                         {"annotations": dbus.Dictionary({str(i): "x" for i in range(33)}, signature="ss")},
-                        {"annotations": dbus.Dictionary({"key": "x" * 1000000}, signature="ss")}):
+                        {"annotations": dbus.Dictionary({"key": "x" * 1000000}, signature="ss")},
+                        {"annotations": dbus.Dictionary({str(i): "x" * 1000 for i in range(200)}, signature="ss")}):
             self.assertEqual(self.refused(self.open, "one", container, **options).get_dbus_name(), INVALID, options)
         self.assertEqual(self.endpoints(), [])
         self.assertIsNone(self.monitor.poll(), "the monitor lives")
