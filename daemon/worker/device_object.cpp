@@ -44,27 +44,33 @@ const sd_bus_vtable vtable[] = {
     SD_BUS_VTABLE_END,
 };
 
+// Null: no device's path.
+const DeviceView* device_at(const Session& session, const char* path) {
+    char* decoded = nullptr;
+    const int result = sd_bus_path_decode(path, device_prefix, &decoded);
+    const std::unique_ptr<char, decltype(&std::free)> text(decoded, &std::free);
+    const auto known = result > 0 ? PciAddress::parse(text.get()) : std::nullopt;
+    return known ? session.replica.device(*known) : nullptr;
+}
+
 // The device behind a path, as the vtable's userdata.
-int find_device(sd_bus*, const char* path, const char*, void* userdata, void** found, sd_bus_error* error) noexcept {
+int find_device(sd_bus*, const char* path, const char*, void* userdata, void** found, sd_bus_error*) noexcept {
     Session& session = *static_cast<Session*>(userdata);
     try {
-        if (std::string_view(path) == device_prefix) {
-            return 0;  // not a device: the node above them
-        }
-        char* decoded = nullptr;
-        const int result = sd_bus_path_decode(path, device_prefix, &decoded);
-        const std::unique_ptr<char, decltype(&std::free)> text(decoded, &std::free);
-        const auto known = result > 0 ? PciAddress::parse(text.get()) : std::nullopt;
-        const DeviceView* const view = known ? session.replica.device(*known) : nullptr;
-        if (view == nullptr) {
-            return set_error(error, Error{ErrorCode::no_such_device, "there is no device at " + in_quotes(path)});
-        }
+        const DeviceView* const view = device_at(session, path);
         *found = const_cast<DeviceView*>(view);  // getters only read
-        return 1;
+        return view == nullptr ? 0 : 1;
     } catch (...) {
         session.failure.keep(std::current_exception());
         return -ECANCELED;
     }
+}
+
+Result<void> is_device(Session& session, sd_bus_message* call) {
+    const char* const path = sd_bus_message_get_path(call);
+    return path == std::string_view(device_prefix) || device_at(session, path) != nullptr
+               ? Result<void>()
+               : fail(ErrorCode::no_such_device, "there is no device at " + in_quotes(path));
 }
 
 int list_devices(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_error*) noexcept {
@@ -76,6 +82,7 @@ int list_devices(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_err
 }  // namespace
 
 void add_devices(sd_bus* bus, Session& session) {
+    must(sd_bus_add_fallback(bus, nullptr, device_prefix, refuse_absent<is_device>, &session), "refuse other devices");
     must(sd_bus_add_fallback_vtable(bus, nullptr, device_prefix, device_interface, vtable, find_device, &session),
          "add the devices");
     must(sd_bus_add_node_enumerator(bus, nullptr, device_prefix, list_devices, &session), "add the devices' paths");

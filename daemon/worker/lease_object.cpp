@@ -88,23 +88,29 @@ const sd_bus_vtable vtable[] = {
     SD_BUS_VTABLE_END,
 };
 
-int find_lease(sd_bus*, const char* path, const char*, void* userdata, void** found, sd_bus_error* error) noexcept {
+// Null: the path is no lease's that this connection has.
+const LeaseView* lease_at(const Session& session, const char* path) {
+    const auto lease = lease_id_of(path);
+    return lease ? session.replica.lease(*lease) : nullptr;
+}
+
+int find_lease(sd_bus*, const char* path, const char*, void* userdata, void** found, sd_bus_error*) noexcept {
     Session& session = *static_cast<Session*>(userdata);
     try {
-        if (std::string_view(path) == lease_prefix) {
-            return 0;  // not a lease: the node above them
-        }
-        const auto lease = lease_id_of(path);
-        const LeaseView* const view = lease ? session.replica.lease(*lease) : nullptr;
-        if (view == nullptr) {
-            return set_error(error, Error{ErrorCode::no_such_lease, "this connection has no lease " + in_quotes(path)});
-        }
+        const LeaseView* const view = lease_at(session, path);
         *found = const_cast<LeaseView*>(view);  // getters only read
-        return 1;
+        return view == nullptr ? 0 : 1;
     } catch (...) {
         session.failure.keep(std::current_exception());
         return -ECANCELED;
     }
+}
+
+Result<void> is_lease(Session& session, sd_bus_message* call) {
+    const char* const path = sd_bus_message_get_path(call);
+    return path == std::string_view(lease_prefix) || lease_at(session, path) != nullptr
+               ? Result<void>()
+               : fail(ErrorCode::no_such_lease, "this connection has no lease " + in_quotes(path));
 }
 
 int list_leases(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_error*) noexcept {
@@ -116,6 +122,7 @@ int list_leases(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_erro
 }  // namespace
 
 void add_leases(sd_bus* bus, Session& session) {
+    must(sd_bus_add_fallback(bus, nullptr, lease_prefix, refuse_absent<is_lease>, &session), "refuse other leases");
     must(sd_bus_add_fallback_vtable(bus, nullptr, lease_prefix, lease_interface, vtable, find_lease, &session),
          "add the leases");
     must(sd_bus_add_node_enumerator(bus, nullptr, lease_prefix, list_leases, &session), "add the leases' paths");

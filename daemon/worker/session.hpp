@@ -32,6 +32,20 @@ int answer(Session& session, sd_bus_message* call, sd_bus_error* error) noexcept
     }
 }
 
+// The callback of every call to a path below a prefix: `Known(Session&, call)` says whether something is there. A
+// vtable's finder cannot say that: where sd-bus looks for more than a member of the vtable, its error ends as EIO.
+template <auto Known>
+int refuse_absent(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
+    Session& session = *static_cast<Session*>(userdata);
+    try {
+        const Result<void> known = Known(session, call);
+        return known ? 0 : set_error(error, known.error());
+    } catch (...) {
+        session.failure.keep(std::current_exception());
+        return -ECANCELED;
+    }
+}
+
 // A property's callback: appends what `Get(const View&)` gives.
 template <class View, auto Get>
 int property(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void* userdata,

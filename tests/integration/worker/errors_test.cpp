@@ -160,6 +160,20 @@ TEST_F(BadInputTest, ADeviceThatIsNotThereIsSaidByName) {
     expect_unharmed();
 }
 
+TEST_F(BadInputTest, WhateverIsAskedOfSuchADeviceIsRefusedByThatName) {
+    begin();
+    constexpr const char* absent = "/org/iommud1/device/_30000_3a00_3a1f_2e0";
+
+    const Reply introspection = client->call(absent, "org.freedesktop.DBus.Introspectable", "Introspect", {});
+    const Reply method = client->call(absent, device_interface, "Nonsense", {});
+    const Reply lease = client->call("/org/iommud1/lease/99", lease_interface, "Nonsense", {});
+
+    EXPECT_EQ(introspection.error(), "org.iommud1.Error.NoSuchDevice");
+    EXPECT_EQ(method.error(), "org.iommud1.Error.NoSuchDevice");
+    EXPECT_EQ(lease.error(), "org.iommud1.Error.NoSuchLease");
+    expect_unharmed();
+}
+
 TEST_F(BadInputTest, TheSixtyFifthRequestAtATimeIsRefused) {
     begin();
     for (int i = 0; i < 64; ++i) {

@@ -52,6 +52,18 @@ TEST_F(HostileClientTest, HalfAHandshakeAndNothingMoreEndsTheConnection) {
     EXPECT_EQ(ending(), "exited 0");
 }
 
+// Not hostile, but as libdbus may write: nothing comes on the socket that would wake a server which has read it all.
+TEST_F(HostileClientTest, CallsThatComeWithTheHandshakeAreAnswered) {
+    begin_raw();
+    const RawCall first(manager_path, "org.freedesktop.DBus.Introspectable", "Introspect", "");
+    const RawCall second(manager_path, "org.freedesktop.DBus.Peer", "GetMachineId", "");
+
+    ASSERT_TRUE(raw->write(std::string(handshake) + first.bytes() + second.bytes()));
+
+    EXPECT_TRUE(raw->read_until("<method name=\"Acquire\">"));
+    EXPECT_TRUE(raw->read_until("the machine's id is not told"));
+}
+
 TEST_F(HostileClientTest, RubbishAfterTheHandshakeEndsTheConnection) {
     begin_raw();
 
