@@ -3,7 +3,9 @@
 // nothing, ends by itself in time, and says on one line of standard error why a container is not to start.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
@@ -27,9 +29,16 @@ constexpr std::string_view poststop_stage = "poststop";
 constexpr const char* admin_socket = "/run/iommud/admin/bus";
 constexpr const char* endpoints_folder = "/run/iommud/endpoints/";
 
+// Whatever was interrupted: only what a signal handler may call. To the journal, too, because crun throws away what a
+// hook prints; by its socket, without waiting for it.
 void out_of_time(int) {
     constexpr std::string_view text = "iommud-oci-hook: not done in time\n";
+    constexpr std::string_view entry = "MESSAGE=not done in time\nPRIORITY=3\nSYSLOG_IDENTIFIER=iommud-oci-hook\n";
     static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));
+    const sockaddr_un journal{AF_UNIX, "/run/systemd/journal/socket"};
+    const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    static_cast<void>(!::sendto(socket, entry.data(), entry.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
+                                reinterpret_cast<const sockaddr*>(&journal), sizeof journal));
     ::_exit(1);
 }
 
