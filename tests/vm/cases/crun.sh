@@ -2,5 +2,5 @@
 # needs: crun
 # shellcheck disable=SC2034
 runtime=crun
-# shellcheck source=tests/vm/cases/containers.bash
-. "$IOMMUD_TREE/tests/vm/cases/containers.bash"
+# shellcheck source=tests/vm/cases/runtime.bash
+. "$IOMMUD_TREE/tests/vm/cases/runtime.bash"

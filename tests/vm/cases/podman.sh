@@ -1,16 +1,9 @@
 #!/usr/bin/env bash
 # needs: podman crun runc uidmap fuse-overlayfs slirp4netns netavark
 # podman gives a container a device by one flag: by CDI and by an annotation, as root, with subordinate uids, and to a user.
-# shellcheck source=tests/vm/cases/lib.sh
-. "$IOMMUD_TREE/tests/vm/cases/lib.sh"
-policy '{
-  "version": 1,
-  "accounts": [ { "match": { "user": "root" }, "memory": "12MiB" }, { "match": { "user": "alice" }, "memory": "12MiB" },
-                { "match": { "uids": "100000-165535" }, "charge": "alice" } ],
-  "rules": [ { "id": "containers", "effect": "allow", "devices": [ { "vendor": "1234", "device": "11e8" } ], "allow_no_reset": true,
-               "subjects": [ { "endpoint": "*", "user": "root" }, { "endpoint": "*", "uids": "100000-165535" }, { "user": "alice" } ] } ]
-}'
-no_endpoints() { [ -z "$(ls -A /run/iommud/endpoints)" ]; }
+# shellcheck source=tests/vm/cases/containers.bash
+. "$IOMMUD_TREE/tests/vm/cases/containers.bash"
+policy "$containers_policy"
 root=/tmp/image
 mkdir -p $root/{usr,etc,proc,sys,dev,tmp,run,var}
 for link in bin sbin lib lib64; do ln -s usr/$link $root/$link; done
@@ -43,8 +36,33 @@ expect 0 "podman --uidmap" pod --uidmap 0:100000:65536 --gidmap 0:100000:65536 -
     sh -c "cat /proc/self/uid_map; $examples/edu_driver $edu_a"
 says "DMA OK" "the container does DMA"
 says "100000      65536" "as a subordinate uid"
-eventually 20 "nothing is left: no endpoint" no_endpoints
-eventually 20 "and no lease" no_leases
+# Whose uids those are is in /etc/subuid, under a name of podman's.
+echo containers:200000:65536 | tee -a /etc/subuid >>/etc/subgid
+policy "${containers_policy//100000-165535/200000-265535}"
+tar -C $root -cf /tmp/image.tar . # of a folder it takes no --userns=auto
+expect 0 "an image" podman "${storage[@]}" import --quiet /tmp/image.tar empty
+expect 0 "podman --userns=auto" pod --userns=auto --device iommud.org/device=$edu_a empty \
+    sh -c "cat /proc/self/uid_map; $examples/edu_driver $edu_a"
+says "DMA OK" "the container does DMA"
+says "200000       1024" "as a subordinate uid of podman's own"
+policy "$containers_policy"
+nothing_left
+
+# ---- who watches it is killed
+named() { podman "${storage[@]}" "$@"; }
+expect 0 "a container in the background" named run --detach --name watched "${container[@]:1}" --device iommud.org/device=$edu_a \
+    --rootfs $root sh -c "sleep 600 | $examples/edu_driver --loop $edu_a"
+done_dma() { device_is $edu_a leased && named exec watched iommuctl leases | grep -q $edu_a; }
+eventually 60 "it has its lease" done_dma
+driver=$(pgrep -x edu_driver)
+conmon=$(named inspect --format '{{.State.ConmonPid}}' watched)
+kill -9 "$conmon"
+eventually 20 "conmon is dead" bash -c "! kill -0 $conmon"
+expect 0 "the container goes on without" kill -0 "$driver"
+expect 0 "with its lease" device_is $edu_a leased
+kill -9 "$(named inspect --format '{{.State.Pid}}' watched)"
+nothing_left
+named rm --force watched >/dev/null 2>&1
 
 # ---- of a user
 install -d -o alice -g alice -m 0700 /run/user/1000 /tmp/alice
@@ -56,5 +74,5 @@ expect 0 "podman of a user" setpriv --reuid alice --regid alice --init-groups en
     --cgroup-manager=cgroupfs run "${container[@]}" --cgroups=disabled -v /run/iommud/bus:/run/iommud/bus \
     --rootfs /tmp/alice/image $examples/edu_driver $edu_a
 says "DMA OK" "the container does DMA over the host's socket"
-eventually 20 "no lease is left" no_leases
+nothing_left
 finish

@@ -2,5 +2,5 @@
 # needs: runc
 # shellcheck disable=SC2034
 runtime=runc
-# shellcheck source=tests/vm/cases/containers.bash
-. "$IOMMUD_TREE/tests/vm/cases/containers.bash"
+# shellcheck source=tests/vm/cases/runtime.bash
+. "$IOMMUD_TREE/tests/vm/cases/runtime.bash"
