@@ -1,7 +1,7 @@
 """An OCI bundle for the guest's cases: bundle.py FOLDER [OPTION...] -- PROGRAM [ARGUMENT...]
 
-A container without a device node, a capability or a privilege, with this machine's /usr, the hook at createRuntime and
-poststop, and a cgroup of its own."""
+A container without a device node, a privilege or (unless one is named) a capability, with this machine's /usr, the hook at
+createRuntime and poststop, and a cgroup of its own."""
 import argparse
 import json
 import os
@@ -13,6 +13,7 @@ parser.add_argument("folder", type=pathlib.Path)
 parser.add_argument("--user-namespace", type=int, default=None, metavar="FIRST", help="65536 uids of the host from FIRST on")
 parser.add_argument("--rootless", type=int, default=None, metavar="UID", help="what that user may make by itself")
 parser.add_argument("--uid", type=int, default=0, help="in the container")
+parser.add_argument("--capability", action="append", default=[])
 parser.add_argument("--annotation", action="append", default=[])
 parser.add_argument("--env", action="append", default=[])
 parser.add_argument("--mount", action="append", default=[], metavar="FROM:TO")
@@ -66,7 +67,8 @@ config = {
                 "env": ["PATH=/usr/libexec/iommud-tests:/usr/sbin:/usr/bin", "PYTHONDONTWRITEBYTECODE=1",
                         "PYTHONPATH=" + os.environ["IOMMUD_TREE"] + "/tests/vm/cases"] + options.env,
                 "args": options.program,
-                "capabilities": {kind: [] for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")}},
+                "capabilities": {kind: options.capability
+                                 for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")}},
     "root": {"path": "rootfs", "readonly": True},
     "hostname": name,
     "mounts": mounts,

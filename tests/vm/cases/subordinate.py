@@ -1,4 +1,5 @@
-"""Subordinate uids of alice in a user namespace of hers: subordinate.py ACT ARGUMENT..., as root. Devices by address."""
+"""Subordinate uids of alice: subordinate.py [--inside] ACT ARGUMENT..., as root: in a user namespace of hers that it makes,
+or (--inside) in the one that it is in, as root of a container that may change its uid. Devices by address."""
 import os
 import sys
 import time
@@ -35,14 +36,13 @@ def acquire(client, device, pages):
             time.sleep(0.002)
 
 
-def each_a_page(count, *devices):
-    """`count` uids hold a page each, all at the same time, in leases of the first of them: prints "ready", then does what
-    it is told, a line at a time: one (one more page, from each lease) | back (what the last uid holds) | ask (each tenth uid, for a lease
-    of a page) | quit."""
-    namespace.enter("alice", [])
-    count = int(count)
+def each_a_page(first, count, *devices):
+    """`count` uids from `first` on hold a page each, all at the same time, in leases of the first of them: prints "ready",
+    then does what it is told, a line at a time: one (one more page, from each lease) | back (what the last uid holds) |
+    ask (each tenth uid, for a lease of a page) | quit."""
+    first, count = int(first), int(count)
     leases = []
-    for uid, device in enumerate(devices, 1):
+    for uid, device in enumerate(devices, first):
         client = namespace.connect(uid)
         leases.append((client, acquire(client, device, count // len(devices))))
     channels = [lease.Lease(fds["lease"]) for _, fds in leases]
@@ -55,18 +55,18 @@ def each_a_page(count, *devices):
         os.seteuid(0)
         return error, iova
 
-    for uid in range(1, count + 1):
+    for uid in range(first, first + count):
         error, last = take(uid)
         if error != 0:
             fail(f"uid {uid}: error {error}")
     print("ready", flush=True)
     for word in map(str.strip, sys.stdin):
         if word == "one":
-            print(*(take(count + 1, number)[0] for number in range(len(channels))), flush=True)
+            print(*(take(first + count, number)[0] for number in range(len(channels))), flush=True)
         elif word == "back":
-            print(*channels[count % len(channels)].unmap(last), flush=True)
+            print(*channels[(first + count - 1) % len(channels)].unmap(last), flush=True)
         elif word == "ask":
-            asked = range(1, count + 1, 10)
+            asked = range(first, first + count, 10)
             names = {refusal(namespace.connect(uid), "0000:00:05.0", 1) for uid in asked}
             print(len(asked), *names, flush=True)
         else:
@@ -75,7 +75,6 @@ def each_a_page(count, *devices):
 
 def in_turn(count, device, other, pages):
     """Each of `count` uids in turn: a lease of `pages` pages, which are what the account has left; then not one more."""
-    namespace.enter("alice", [])
     pages = int(pages)
     for uid in range(1, int(count) + 1):
         client = namespace.connect(uid)
@@ -92,4 +91,9 @@ def in_turn(count, device, other, pages):
     print(f"{count} uids, {pages} pages each")
 
 
-{"each-a-page": each_a_page, "in-turn": in_turn}[sys.argv[1]](*sys.argv[2:])
+arguments = sys.argv[1:]
+if arguments[0] == "--inside":
+    del arguments[0]
+else:
+    namespace.enter("alice", [])
+{"each-a-page": each_a_page, "in-turn": in_turn}[arguments[0]](*arguments[1:])
