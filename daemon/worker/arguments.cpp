@@ -117,4 +117,12 @@ Result<std::uint64_t> read_number(sd_bus_message* call) {
     return result <= 0 ? Result<std::uint64_t>(unreadable(result)) : number;
 }
 
+Result<void> check_carries_fds(sd_bus_message* call) {
+    if (sd_bus_can_send(sd_bus_message_get_bus(call), SD_BUS_TYPE_UNIX_FD) > 0) {
+        return {};
+    }
+    return fail(ErrorCode::invalid_argument,
+                "this connection carries no descriptors: its handshake has no NEGOTIATE_UNIX_FD");
+}
+
 }  // namespace iommud::worker

@@ -33,6 +33,9 @@ Result<void> add(Session& session, sd_bus_message* call) {
     if (!lease) {
         return tl::unexpected(lease.error());
     }
+    if (auto carried = check_carries_fds(call); !carried) {
+        return carried;
+    }
     auto devices = read_addresses(call);
     if (!devices) {
         return tl::unexpected(devices.error());

@@ -25,6 +25,9 @@ Result<void> acquire(Session& session, sd_bus_message* call) {
     if (auto refused = refuse_on_system_bus(session, "Acquire"); !refused) {
         return refused;
     }
+    if (auto carried = check_carries_fds(call); !carried) {
+        return carried;
+    }
     auto devices = read_addresses(call);
     if (!devices) {
         return tl::unexpected(devices.error());

@@ -64,6 +64,22 @@ TEST_F(HostileClientTest, CallsThatComeWithTheHandshakeAreAnswered) {
     EXPECT_TRUE(raw->read_until("the machine's id is not told"));
 }
 
+TEST_F(HostileClientTest, NothingIsAskedForThatTheConnectionCannotCarry) {
+    begin_raw();
+    RawCall acquire(manager_path, manager_interface, "Acquire", "asa{sv}");
+    acquire.u32(17);
+    acquire.string("0000:00:04.0");
+    acquire.align(4);
+    acquire.u32(0);
+    acquire.align(8);
+
+    ASSERT_TRUE(raw->write(std::string("\0AUTH ANONYMOUS 78\r\nBEGIN\r\n", 27) + acquire.bytes()));
+
+    EXPECT_TRUE(raw->read_until("carries no descriptors"));
+    ipc::Packet packet;
+    EXPECT_EQ(monitor.receive(packet), ipc::ReceiveResult::empty);
+}
+
 TEST_F(HostileClientTest, RubbishAfterTheHandshakeEndsTheConnection) {
     begin_raw();
 
