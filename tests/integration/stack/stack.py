@@ -33,7 +33,7 @@ class StackCase(unittest.TestCase):
             (self.work / folder).mkdir(parents=True, mode=0o755)
         for program in os.environ["IOMMUD_PROGRAMS"].split(":"):
             (self.work / "libexec" / pathlib.Path(program).name).symlink_to(program)
-        self.write_policy(policy())
+        self.write_policy(self.default_policy())
         self.vault = self.start("iommud-vault", "--libexec", self.work / "libexec")
         self.until(lambda: (self.run_folder / "vault/monitor").exists())
         self.start_monitor()
@@ -43,6 +43,9 @@ class StackCase(unittest.TestCase):
             process.terminate()
             process.wait(30)
         shutil.rmtree(self.work)
+
+    def default_policy(self):
+        return policy()
 
     def start(self, program, *arguments):
         return subprocess.Popen([self.work / "libexec" / program, "--kernel=simulated", "--run", self.run_folder,
