@@ -1,10 +1,7 @@
 #include "daemon/monitor/process.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <charconv>
 
@@ -15,45 +12,6 @@ extern "C" {
 }
 
 namespace iommud::monitor {
-
-std::string read_proc(const std::string& path) {
-    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    std::string text(16 * 1024, '\0');
-    const ssize_t size = fd.valid() ? ::read(fd.get(), text.data(), text.size()) : -1;
-    text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
-    return text;
-}
-
-bool still_runs(BorrowedFd pidfd) {
-    pollfd entry{pidfd.get(), POLLIN, 0};
-    return ::poll(&entry, 1, 0) == 0;
-}
-
-std::optional<ProcessNumber> parse_pidfd_info(std::string_view info) {
-    constexpr std::string_view key = "Pid:\t";
-    constexpr std::string_view nested_key = "NSpid:\t";  // one number for each pid namespace, ours first
-    const auto line = [&info](std::string_view name) {
-        const std::size_t at = info.starts_with(name) ? 0 : info.find("\n" + std::string(name));
-        if (at == std::string_view::npos) {
-            return std::string_view();
-        }
-        const std::string_view rest = info.substr(info.find(name, at) + name.size());
-        return rest.substr(0, rest.find('\n'));
-    };
-    const std::string_view digits = line(key);
-    ProcessNumber number;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number.pid);
-    // -1: reaped; 0: in a pid namespace that is not below ours
-    if (error != std::errc{} || number.pid <= 0) {
-        return std::nullopt;
-    }
-    number.nested = line(nested_key).find('\t') != std::string_view::npos;
-    return number;
-}
-
-std::optional<ProcessNumber> number_of(BorrowedFd pidfd) {
-    return parse_pidfd_info(read_proc(fmt::format("/proc/self/fdinfo/{}", pidfd.get())));
-}
 
 std::optional<std::uint64_t> start_time(std::string_view text) {
     // The second field is the program's name in parentheses, and may have anything in it.
