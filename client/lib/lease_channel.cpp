@@ -59,6 +59,8 @@ std::string explain(const iommud_request& request, const iommud_reply& reply) {
         case IOMMUD_ERROR_MEMORY_LIMIT:
             return fmt::format("map {}: over the lease's memory, of which {} are free", exactly(request.length),
                                exactly(reply.value));
+        case IOMMUD_ERROR_UNSUPPORTED_MODE:
+            return fmt::format("{}: the lease is of mode direct: map in its own context", op);
         case IOMMUD_ERROR_INVALID_ARGUMENT:
             return fmt::format(
                 "{} {:#x} bytes at iova {:#x}, offset {:#x}: not a range that can be used, not whole "

@@ -22,11 +22,12 @@ struct Device {
     int iommu_group = -1;                     // -1: none
     std::string driver;                       // empty: none, unless `unreadable` names it
     int numa_node = -1;                       // -1: not known
-    std::string vfio_cdev;       // name below vfio-dev/: "vfio0", "noiommu-vfio0"; empty: no VFIO driver has it, or the
-                                 // kernel is older than 6.1
-    bool cdev_node = false;      // /dev/vfio/devices/<vfio_cdev> exists: the kernel has VFIO_DEVICE_CDEV
-    bool noiommu_group = false;  // the group is VFIO's own make-believe one: no IOMMU behind it
-    bool bridge_or_port = false;            // a bridge, or on the port driver: harmless in its group, never leased
+    std::string vfio_cdev;  // name below vfio-dev/: "vfio0", "noiommu-vfio0"; empty: no VFIO driver has it, or the
+                            // kernel is older than 6.1
+    std::uint64_t vfio_node = 0;  // identifies the entry below vfio-dev/: a rebind of the driver makes another; 0: none
+    bool cdev_node = false;       // /dev/vfio/devices/<vfio_cdev> exists: the kernel has VFIO_DEVICE_CDEV
+    bool noiommu_group = false;   // the group is VFIO's own make-believe one: no IOMMU behind it
+    bool bridge_or_port = false;  // a bridge, or on the port driver: harmless in its group, never leased
     std::vector<std::string> capabilities;  // sorted: "reset:flr", "sriov", "vf", "pcie", "boot_vga"
     std::string name;                       // from the hardware database; may be empty
     std::vector<std::string> unreadable;    // names of attributes that are there and could not be read

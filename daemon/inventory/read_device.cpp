@@ -68,6 +68,7 @@ class Reading {
             return;
         }
         device_.vfio_cdev = printable(names.front());
+        device_.vfio_node = sysfs_.identity(directory_ / "vfio-dev" / names.front());
         device_.cdev_node = sysfs_.exists(directory_ / "vfio-dev" / names.front() / "dev") == Found::yes;
     }
 

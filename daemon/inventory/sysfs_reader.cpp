@@ -77,6 +77,12 @@ Found SysfsReader::exists(const std::filesystem::path& relative) const {
     return ::stat((root_ / relative).c_str(), &status) == 0 ? Found::yes : found_of(errno);
 }
 
+std::uint64_t SysfsReader::identity(const std::filesystem::path& relative) const {
+    struct stat status {};
+    static_assert(sizeof status.st_ino == 8, "where inodes are shorter, the generation is not in them");
+    return ::stat((root_ / relative).c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
 Found SysfsReader::list(const std::filesystem::path& relative, std::vector<std::string>& names) const {
     names.clear();
     const std::unique_ptr<DIR, CloseDirectory> directory(::opendir((root_ / relative).c_str()));

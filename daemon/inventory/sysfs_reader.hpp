@@ -2,6 +2,7 @@
 // a name that the caller gave, and "not there" is told from "cannot be read".
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -30,6 +31,10 @@ class SysfsReader {
 
     // Whether a file, a directory or the target of a link is there.
     [[nodiscard]] Found exists(const std::filesystem::path& relative) const;
+
+    // A number that no other entry of this file system has had since boot: the inode of a file or directory of sysfs
+    // has a generation in it. 0: not there.
+    [[nodiscard]] std::uint64_t identity(const std::filesystem::path& relative) const;
 
     // Names in a directory, sorted; at most 65,536. `names` is empty unless the answer is yes.
     [[nodiscard]] Found list(const std::filesystem::path& relative, std::vector<std::string>& names) const;

@@ -46,12 +46,17 @@ struct ReportRequest {
     auto fields() { return std::tie(); }
 };
 
+// A keeper's exit code when it has ended the DMA of a direct lease that was revoked: the vault kills the holder, and a
+// successor drains.
+inline constexpr int keeper_exit_revoked = 3;
+
 // Ends the lease: holders are told ReleaseRequested, and after `grace_usec` Revoked; 0: at once.
 struct TakeBack {
     static constexpr MessageType type = MessageType::take_back;
     std::uint64_t grace_usec = 0;
     std::string reason;
-    auto fields() { return std::tie(grace_usec, reason); }
+    bool kill_holder = false;  // a direct lease's, if the lease has not ended by then
+    auto fields() { return std::tie(grace_usec, reason, kill_holder); }
 };
 
 // Sent when the state changes, on ReportRequest, and at most every 50 ms while `mapped` changes.
@@ -72,8 +77,8 @@ struct KeeperFailed {
     auto fields() { return std::tie(code, message); }
 };
 
-// Keeper -> worker, once, through the delivery pair: descriptors in the order of `names`: "lease", then
-// "device:ADDRESS" for each device asked.
+// Keeper -> worker, once, through the delivery pair: descriptors in the order of `names`: "lease", in mode direct
+// "iommu", then "device:ADDRESS" for each device asked.
 struct Delivery {
     static constexpr MessageType type = MessageType::delivery;
     LeaseId lease = 0;

@@ -6,9 +6,10 @@
 
 namespace iommud::ipc {
 
-inline constexpr std::uint32_t worker_uid_base = 0x78000000;  // + connection slot
+inline constexpr std::uint32_t worker_uid_base = 0x78000000;  // + connection slot, unless --worker-uids says otherwise
 inline constexpr std::uint32_t max_worker_slot = 1088;
-inline constexpr std::uint32_t keeper_uid_base = 0x70000000;  // + account slot
+inline constexpr std::uint32_t keeper_uid_base =
+    0x70000000;  // the first account's, unless --keeper-uids says otherwise
 inline constexpr std::size_t max_lease_devices = 32;
 inline constexpr std::size_t max_record = max_string;
 
@@ -36,9 +37,13 @@ struct GrantLease {
     std::vector<PciAddress> devices;
     std::vector<PciAddress> no_reset_allowed;  // devices that may be given although they cannot be reset
     Bytes record;                              // a LeaseRecord, which the vault does not read
+    // Mode direct: whose connection this worker slot serves gets RLIMIT_MEMLOCK, the sum of what `holder_uid` has
+    // reserved in that mode, and is killed when the lease is revoked.
+    std::uint32_t holder_uid = 0;
+    std::uint32_t holder_slot = 0;
     auto fields() {
-        return std::tie(lease, account_uid, mode, reserve, memlock, memory_max, maps, devices, no_reset_allowed,
-                        record);
+        return std::tie(lease, account_uid, mode, reserve, memlock, memory_max, maps, devices, no_reset_allowed, record,
+                        holder_uid, holder_slot);
     }
 };
 
@@ -150,7 +155,8 @@ struct KeeperDied {
     static constexpr MessageType type = MessageType::keeper_died;
     LeaseId lease = 0;
     std::string status;
-    auto fields() { return std::tie(lease, status); }
+    bool revoked = false;  // it did not die: it has ended a revoked lease's DMA, and the vault has killed the holder
+    auto fields() { return std::tie(lease, status, revoked); }
 };
 
 // The kernel has let go of everything; the vault has forgotten the lease.

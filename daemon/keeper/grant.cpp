@@ -49,13 +49,18 @@ Result<GrantedDevices> add_devices(kernel::DmaContext& context, std::size_t alre
     return granted;
 }
 
-Result<void> deliver(const ipc::Channel& delivery, LeaseId lease, const GrantedDevices& devices, BorrowedFd lease_end) {
+Result<void> deliver(const ipc::Channel& delivery, LeaseId lease, const GrantedDevices& devices, BorrowedFd lease_end,
+                     BorrowedFd context) {
     failpoint("deliver");
     ipc::Delivery message{lease, {}};
     std::vector<BorrowedFd> fds;
     if (lease_end.valid()) {
         message.names.emplace_back("lease");
         fds.push_back(lease_end);
+    }
+    if (context.valid()) {
+        message.names.emplace_back("iommu");
+        fds.push_back(context);
     }
     message.names.insert(message.names.end(), devices.names.begin(), devices.names.end());
     fds.insert(fds.end(), devices.fds.begin(), devices.fds.end());

@@ -26,9 +26,9 @@ struct GrantedDevices {
                                                  std::span<const PciAddress> no_reset_allowed);
 
 // The names and descriptors in one frame, into the worker's delivery pair, without waiting. `lease_end` goes first, as
-// "lease", where it is valid. Errors: internal, nobody will read it; lease_limit, the kernel has too many descriptors
-// of this account under way.
+// "lease", and then `context`, as "iommu", where they are valid. Errors: internal, nobody will read it; lease_limit,
+// the kernel has too many descriptors of this account under way.
 [[nodiscard]] Result<void> deliver(const ipc::Channel& delivery, LeaseId lease, const GrantedDevices& devices,
-                                   BorrowedFd lease_end);
+                                   BorrowedFd lease_end, BorrowedFd context = {});
 
 }  // namespace iommud::keeper

@@ -29,7 +29,7 @@ ExitCode Keeper::run() {
     while (stage_ != Stage::done) {
         wait_and_dispatch();
     }
-    return abandoned_ ? ExitCode::abandoned : ExitCode::released;
+    return abandoned_ ? ExitCode::abandoned : revoked_ ? ExitCode::revoked : ExitCode::released;
 }
 
 Result<void> Keeper::refresh_geometry() {
@@ -52,14 +52,24 @@ void Keeper::grant() {
         begin_release();
         return;
     }
-    if (const auto sent = deliver(delivery, start_.message.lease, *devices, lease_end->borrow()); !sent) {
+    if (const auto sent =
+            deliver(delivery, start_.message.lease, *devices, lease_end->borrow(), context_->given_context());
+        !sent) {
         control_.report_failure(sent.error());
         begin_release();
         return;
     }
+    handed_out();
     device_count_ = start_.message.devices.size();
     reporter_.add_no_reset(devices->no_reset);
     reporter_.set_state(LeaseState::active, Clock::now());
+}
+
+// What went out unbound is not held here: a rebind of its driver waits for every copy.
+void Keeper::handed_out() {
+    if (direct()) {
+        context_->close_devices();
+    }
 }
 
 // ---- release
@@ -80,6 +90,10 @@ void Keeper::end_dma() {
     }
     holders_.dismiss(released_by_, released_reply_);
     take_back_.close_devices();
+    if (revoked_) {
+        stage_ = Stage::done;  // a successor drains, when the vault has killed the holder
+        return;
+    }
     stage_ = Stage::draining;
     reporter_.set_mapped(0, 0, Clock::now());
     if (parked_count_ > 0) {
@@ -96,6 +110,7 @@ void Keeper::end_dma() {
 
 void Keeper::drain() {
     if (take_back_.drained()) {
+        revoked_ = false;
         abandoned_ = false;
         stage_ = Stage::done;
     } else if (abandoned_) {
@@ -176,6 +191,10 @@ void Keeper::pass_time() {
             return;
         case Stage::draining:
             drain();
+            if (stage_ == Stage::draining && holder_dies_ && Clock::now() >= *holder_dies_) {
+                revoked_ = true;
+                stage_ = Stage::done;
+            }
             return;
         case Stage::done:
             return;
@@ -185,6 +204,7 @@ void Keeper::pass_time() {
     }
     const auto now = Clock::now();
     if (grace_ends_ && now >= *grace_ends_) {
+        revoked_ = holder_dies_.has_value();
         begin_release();
     } else if (reporter_.due() && now >= *reporter_.due()) {
         reporter_.report(now);
@@ -207,17 +227,22 @@ void Keeper::handle_control() {
 }
 
 void Keeper::handle_take_back(const ipc::TakeBack& message) {
+    constexpr std::uint64_t longest_grace = 24ULL * 3600 * 1000 * 1000;
+    const auto ends = Clock::now() + std::chrono::microseconds(std::min(message.grace_usec, longest_grace));
+    if (direct() && message.kill_holder) {
+        holder_dies_ = std::min(holder_dies_.value_or(ends), ends);
+    }
     if (stage_ != Stage::serving) {
         return;
     }
-    constexpr std::uint64_t longest_grace = 24ULL * 3600 * 1000 * 1000;
-    const auto ends = Clock::now() + std::chrono::microseconds(std::min(message.grace_usec, longest_grace));
     if (message.grace_usec == 0) {
+        revoked_ = holder_dies_.has_value();
         begin_release();
         return;
     }
     grace_ends_ = std::min(grace_ends_.value_or(ends), ends);
     if (!holders_.tell(make_event(IOMMUD_RELEASE_REQUESTED, usec_of(*grace_ends_)))) {
+        revoked_ = holder_dies_.has_value();
         begin_release();
     }
 }
@@ -245,14 +270,16 @@ void Keeper::handle_add(AddDevices add) {
     }
     auto given = refresh_geometry();
     if (given) {
-        given = deliver(delivery, start_.message.lease, *devices, {});
+        given = deliver(delivery, start_.message.lease, *devices, {}, {});
     }
     if (!given) {
         context_->remove_devices(device_count_);
+        handed_out();
         control_.report_failure(given.error());
         return;
     }
     device_count_ += wanted;
+    handed_out();
     reporter_.add_no_reset(devices->no_reset);
     reporter_.report(Clock::now());
 }

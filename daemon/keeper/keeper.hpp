@@ -23,6 +23,7 @@ enum class ExitCode : int {
     released = 0,   // the kernel has let go of everything
     failed = 1,     // never began, or an error that nobody can handle
     abandoned = 2,  // the vault died: DMA has ended, and nobody asks for the rest
+    revoked = ipc::keeper_exit_revoked,
 };
 
 class Keeper {
@@ -40,6 +41,7 @@ class Keeper {
 
     // The stages.
     void grant();
+    void handed_out();
     void begin_release();
     void end_dma();
     void drain();
@@ -52,6 +54,7 @@ class Keeper {
     void handle_take_back(const ipc::TakeBack& message);
     void handle_add(AddDevices add);
     void abandon();
+    [[nodiscard]] bool direct() const { return start_.message.mode == Mode::direct; }
 
     // Of the lease channels.
     void handle_channel(std::size_t index);
@@ -78,8 +81,10 @@ class Keeper {
     std::size_t device_count_ = 0;
     Stage stage_ = Stage::serving;
     bool abandoned_ = false;
+    bool revoked_ = false;  // a direct lease, and its time is up: whoever holds the context still is to be killed
     std::optional<Clock::time_point> grace_ends_;
-    std::optional<std::size_t> released_by_;  // the channel that asked for it, and its answer:
+    std::optional<Clock::time_point> holder_dies_;  // unless the lease has ended by then
+    std::optional<std::size_t> released_by_;        // the channel that asked for it, and its answer:
     iommud_reply released_reply_{};
 };
 

@@ -74,6 +74,11 @@ void confine(const Start& start) {
 
 Result<std::unique_ptr<kernel::DmaContext>> make_context(Start& start) {
     const bool fresh = start.message.role == ipc::KeeperRole::keeper;
+    if (start.message.mode == Mode::direct) {
+        return start.message.kernel == KernelInterface::simulated
+                   ? kernel::make_simulated_direct_context()
+                   : kernel::make_direct_context(std::move(start.context));
+    }
     switch (start.message.kernel) {
         case KernelInterface::iommufd:
             return fresh ? kernel::make_iommufd_context(std::move(start.context))

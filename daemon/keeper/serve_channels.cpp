@@ -43,6 +43,10 @@ void Keeper::answer(std::size_t index, LeaseRequest& request) {
         sent(channel.send(make_reply(request.request, IOMMUD_ERROR_INVALID_ARGUMENT, 0)));
         return;
     }
+    if (direct() && (request.request.op == IOMMUD_MAP || request.request.op == IOMMUD_UNMAP)) {
+        sent(channel.send(make_reply(request.request, IOMMUD_ERROR_UNSUPPORTED_MODE, 0)));
+        return;
+    }
     switch (request.request.op) {
         case IOMMUD_MAP:
             failpoint("map");

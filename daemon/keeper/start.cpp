@@ -28,8 +28,8 @@ Result<Start> check_start(ipc::KeeperStart message, std::vector<UniqueFd> fds) {
     if (message.devices.size() > ipc::max_lease_devices || (keeper && message.devices.empty())) {
         return fail(ErrorCode::internal, "KeeperStart: unexpected number of devices");
     }
-    if (keeper && message.mode != Mode::managed) {
-        return fail(ErrorCode::unsupported_mode, "the keeper serves managed leases only");
+    if (message.mode == Mode::legacy || (message.mode == Mode::direct && message.kernel == KernelInterface::type1)) {
+        return fail(ErrorCode::unsupported_mode, "the keeper serves no leases of that mode on that kernel");
     }
     if (keeper && (message.maps == 0 || message.maps > most_maps)) {
         return fail(ErrorCode::internal, "KeeperStart: maps must be between 1 and 4096");

@@ -89,6 +89,9 @@ class DmaContext {
     // Ends all DMA. `maps`: what is mapped, as far as this process knows.
     [[nodiscard]] virtual int unmap_all(std::span<const Map> maps) = 0;
 
+    // What the lease's holder gets beside its devices: the context itself in mode direct, where it does the rest.
+    [[nodiscard]] virtual BorrowedFd given_context() const { return {}; }
+
     // The way out, in this order. EBUSY from destroy(): a client attached again in between; detach and try once more.
     virtual void detach_devices() = 0;
     [[nodiscard]] virtual int destroy() = 0;
@@ -101,6 +104,9 @@ class DmaContext {
 [[nodiscard]] Result<std::unique_ptr<DmaContext>> make_iommufd_context(UniqueFd iommu);
 // The context that a dead keeper left behind, for taking it back.
 [[nodiscard]] std::unique_ptr<DmaContext> adopt_iommufd_context(UniqueFd iommu);
+// The context of a direct lease, fresh or left behind: devices are handed out unbound, and the holder makes address
+// spaces and maps as it likes. What can be taken back is unmapped and destroyed by number.
+[[nodiscard]] std::unique_ptr<DmaContext> make_direct_context(UniqueFd iommu);
 // By use, not by version: whether the kernel maps memory by descriptor (since 6.13).
 [[nodiscard]] bool maps_by_file(BorrowedFd iommu);
 
@@ -110,5 +116,7 @@ class DmaContext {
 
 // No kernel and no device: devices are memfds, maps are only checked and counted.
 [[nodiscard]] std::unique_ptr<DmaContext> make_simulated_context();
+// With a memfd for a context, for leases of mode direct.
+[[nodiscard]] std::unique_ptr<DmaContext> make_simulated_direct_context();
 
 }  // namespace iommud::kernel

@@ -6,6 +6,7 @@
 #include "daemon/kernel/context.hpp"
 #include "daemon/kernel/ioctl.hpp"
 #include "daemon/kernel/iommufd_abi.hpp"
+#include "daemon/kernel/iommufd_objects.hpp"
 #include "daemon/kernel/vfio_device.hpp"
 
 namespace iommud::kernel {
@@ -15,20 +16,6 @@ namespace {
 // each with a page table or two while a client attaches and detaches it. What lies beyond was never there.
 constexpr std::uint32_t ioas = 1;
 constexpr std::uint32_t last_object = 16 + 4 * 32;
-
-int unmap_range(BorrowedFd iommu, std::uint32_t id, std::uint64_t iova, std::uint64_t length) {
-    abi::IoasUnmap unmap;
-    unmap.ioas_id = id;
-    unmap.iova = iova;
-    unmap.length = length;
-    return control(iommu, abi::ioas_unmap, &unmap);
-}
-
-int destroy_object(BorrowedFd iommu, std::uint32_t id) {
-    abi::Destroy destroy;
-    destroy.id = id;
-    return control(iommu, abi::destroy, &destroy);
-}
 
 class IommufdContext final : public DmaContext {
   public:

@@ -23,6 +23,9 @@ bool inside(std::uint64_t iova, std::uint64_t length) {
 
 class SimulatedContext final : public DmaContext {
   public:
+    explicit SimulatedContext(UniqueFd given) : given_(std::move(given)) {}
+
+    BorrowedFd given_context() const override { return given_.borrow(); }
     Result<Device> add_device(UniqueFd, const PciAddress& address) override {
         UniqueFd device(::memfd_create(address.text().c_str(), MFD_CLOEXEC));
         if (!device.valid()) {
@@ -53,13 +56,18 @@ class SimulatedContext final : public DmaContext {
     bool let_go() override { return true; }
 
   private:
+    UniqueFd given_;  // in mode direct only
     std::vector<UniqueFd> devices_;
 };
 
 }  // namespace
 
 std::unique_ptr<DmaContext> make_simulated_context() {
-    return std::make_unique<SimulatedContext>();
+    return std::make_unique<SimulatedContext>(UniqueFd());
+}
+
+std::unique_ptr<DmaContext> make_simulated_direct_context() {
+    return std::make_unique<SimulatedContext>(UniqueFd(::memfd_create("iommu", MFD_CLOEXEC)));
 }
 
 }  // namespace iommud::kernel

@@ -12,7 +12,7 @@ ipc::AccountEntry entry_of(const AccountFigures& figures) {
     return {.uid = figures.uid,
             .memory_limit = figures.limits.memory,
             .memory_reserved = figures.reserved,
-            .memory_mapped = figures.mapped,
+            .memory_mapped = figures.mapped + figures.direct_reserved,  // what those have mapped is not seen
             .leases = figures.leases,
             .lease_limit = figures.limits.leases,
             .devices = figures.devices,

@@ -11,6 +11,7 @@
 #include "daemon/monitor/answers.hpp"
 #include "daemon/monitor/connection.hpp"
 #include "daemon/monitor/device_request.hpp"
+#include "daemon/monitor/direct_mode.hpp"
 #include "daemon/monitor/monitor.hpp"
 
 namespace iommud::monitor {
@@ -29,7 +30,7 @@ Result<policy::Decision> approve(Monitor& monitor, const Connection& connection,
         return fail(ErrorCode::invalid_argument,
                     fmt::format("label has {} bytes, at most {} are allowed", request.label.size(), max_label));
     }
-    if (Result<void> given = mode_given(request.mode); !given) {
+    if (Result<void> given = mode_given(monitor, request.mode); !given) {
         return tl::unexpected(given.error());
     }
     const auto memory = within_endpoint(connection.via().get(), request.devices, request.memory);
@@ -45,7 +46,10 @@ Result<policy::Decision> approve(Monitor& monitor, const Connection& connection,
     if (!decision.allowed) {
         return fail(decision.code, decision.message);
     }
-    if (Result<void> free = devices_free(monitor, connection, request.devices); !free) {
+    if (Result<void> fits = caller_fits(connection, request.mode); !fits) {
+        return tl::unexpected(fits.error());
+    }
+    if (Result<void> free = devices_free(monitor, connection, request.devices, request.mode); !free) {
         return tl::unexpected(free.error());
     }
     return decision;
@@ -62,7 +66,15 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
     }
     const policy::Account& account = *decision->account;  // an allowed request has one
     const Limits limits{account.memory, account.leases, account.devices};
-    const Claim claim{decision->memory, static_cast<std::uint32_t>(request.devices.size()), false};
+    const bool direct = request.mode != Mode::managed;
+    const std::vector<PciAddress> no_reset_allowed = monitor.keepers().no_reset_allowed(
+        request.devices, account.uid, connection.endpoint(), decision->allow_no_reset);
+    if (Result<void> known = direct ? resets_known(monitor, request.devices, no_reset_allowed) : Result<void>();
+        !known) {
+        connection.fail_request(request.cookie, known.error());
+        return;
+    }
+    const Claim claim{decision->memory, static_cast<std::uint32_t>(request.devices.size()), direct};
     Result<Charge> charge = monitor.ledger().charge(account.uid, limits, claim);
     auto delivery = ipc::Channel::pair();
     if (!charge || !delivery) {
@@ -86,22 +98,27 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
     lease.charge = std::move(*charge);
     lease.grant = Waiter{connection.weak_from_this(), request.cookie};
 
+    if (direct) {
+        monitor.limit_keepers(account.uid);
+        monitor.taints().mark_all(request.devices, lease.record);
+    }
+
     // The vault first: it has the most to do.
     std::vector<UniqueFd> to_keeper;
     to_keeper.push_back(delivery->second.take());
-    monitor.vault().send(
-        ipc::GrantLease{.lease = lease.record.id,
-                        .account_uid = account.uid,
-                        .mode = request.mode,
-                        .reserve = lease.record.memory,
-                        .memlock = monitor.ledger().figures(account.uid).managed_memory(),
-                        .memory_max = Monitor::cgroup_memory(account.memory),
-                        .maps = decision->maps,
-                        .devices = request.devices,
-                        .no_reset_allowed = monitor.keepers().no_reset_allowed(
-                            request.devices, account.uid, connection.endpoint(), decision->allow_no_reset),
-                        .record = ipc::encode_value(lease.record)},
-        std::move(to_keeper));
+    monitor.vault().send(ipc::GrantLease{.lease = lease.record.id,
+                                         .account_uid = account.uid,
+                                         .mode = request.mode,
+                                         .reserve = lease.record.memory,
+                                         .memlock = monitor.ledger().figures(account.uid).managed_memory(),
+                                         .memory_max = Monitor::cgroup_memory(account.memory),
+                                         .maps = decision->maps,
+                                         .devices = request.devices,
+                                         .no_reset_allowed = no_reset_allowed,
+                                         .record = ipc::encode_value(lease.record),
+                                         .holder_uid = lease.record.holder_uid,
+                                         .holder_slot = connection.slot().value_or(0)},
+                         std::move(to_keeper));
     std::vector<UniqueFd> to_worker;
     to_worker.push_back(delivery->first.take());
     connection.send(ipc::DeliveryComing{.cookie = request.cookie, .lease = view_of(lease)}, std::move(to_worker));

@@ -6,6 +6,7 @@
 #include "daemon/monitor/answers.hpp"
 #include "daemon/monitor/connection.hpp"
 #include "daemon/monitor/device_request.hpp"
+#include "daemon/monitor/direct_mode.hpp"
 #include "daemon/monitor/monitor.hpp"
 
 namespace iommud::monitor {
@@ -34,7 +35,11 @@ Result<policy::Decision> approve(Monitor& monitor, const Connection& connection,
     if (!decision.allowed) {
         return fail(decision.code, decision.message);
     }
-    if (Result<void> free = devices_free(monitor, connection, devices); !free) {
+    const Mode mode = lease.record.mode;
+    if (Result<void> fits = caller_fits(connection, mode); !fits) {
+        return tl::unexpected(fits.error());
+    }
+    if (Result<void> free = devices_free(monitor, connection, devices, mode); !free) {
         return tl::unexpected(free.error());
     }
     return decision;
@@ -54,6 +59,14 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
         connection.fail_request(request.cookie, decision ? delivery.error() : decision.error());
         return;
     }
+    const bool direct = lease->record.mode != Mode::managed;
+    const std::vector<PciAddress> no_reset_allowed = monitor.keepers().no_reset_allowed(
+        request.devices, lease->record.account_uid, connection.endpoint(), decision->allow_no_reset);
+    if (Result<void> known = direct ? resets_known(monitor, request.devices, no_reset_allowed) : Result<void>();
+        !known) {
+        connection.fail_request(request.cookie, known.error());
+        return;
+    }
     if (Result<void> charged = lease->charge->extend(static_cast<std::uint32_t>(request.devices.size())); !charged) {
         connection.fail_request(request.cookie, charged.error());
         return;
@@ -63,6 +76,9 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
     for (const PciAddress& device : request.devices) {
         monitor.leases().index_device(device, lease->record.id);
         lease->record.devices.push_back(device);
+    }
+    if (direct) {
+        monitor.taints().mark_all(request.devices, lease->record);
     }
     monitor.views().lease_changed(*lease);
     monitor.views().bring_up_to_date(connection);
@@ -74,9 +90,7 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
     to_keeper.push_back(delivery->second.take());
     monitor.vault().send(ipc::ExtendLease{.lease = lease->record.id,
                                           .devices = request.devices,
-                                          .no_reset_allowed = monitor.keepers().no_reset_allowed(
-                                              request.devices, lease->record.account_uid, connection.endpoint(),
-                                              decision->allow_no_reset),
+                                          .no_reset_allowed = no_reset_allowed,
                                           .record = ipc::encode_value(lease->record)},
                          std::move(to_keeper));
     log::info(fmt::format("lease {} gets {} more device(s)", lease->record.id, request.devices.size()),

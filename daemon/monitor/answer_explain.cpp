@@ -4,6 +4,7 @@
 
 #include "daemon/monitor/answers.hpp"
 #include "daemon/monitor/device_request.hpp"
+#include "daemon/monitor/direct_mode.hpp"
 #include "daemon/monitor/monitor.hpp"
 #include "daemon/monitor/pages.hpp"
 
@@ -60,10 +61,16 @@ void answer_explain(Monitor& monitor, Connection& connection, const ipc::Explain
     }
     policy::Decision decision = policy::explain(monitor.policy().current(), *subject, *asked,
                                                 connection.admin() ? policy::TraceScope::all : policy::TraceScope::own);
-    if (const Result<void> given = mode_given(request.mode); decision.allowed && !given) {
-        // The rules' parts are said all the same: they are what an administrator writes.
-        decision.allowed = false;
-        decision.message = given.error().message;
+    if (decision.allowed) {
+        Result<void> given = mode_given(monitor, request.mode);
+        if (given && !request.user) {
+            given = caller_fits(connection, request.mode);  // nobody else's process is there to look at
+        }
+        if (!given) {
+            // The rules' parts are said all the same: they are what an administrator writes.
+            decision.allowed = false;
+            decision.message = given.error().message;
+        }
     }
     send_trace(connection, request.cookie, std::move(decision));
 }

@@ -33,7 +33,7 @@ void answer_revoke(Monitor& monitor, Connection& connection, const ipc::RevokeRe
     if (request.grace_usec == 0 && !ended) {
         lease->releases.push_back({connection.weak_from_this(), request.cookie});
     }
-    monitor.keepers().take_back(*lease, request.grace_usec, request.reason);
+    monitor.keepers().take_back(*lease, request.grace_usec, request.reason, true);
     if (request.grace_usec > 0 || ended) {
         connection.send(ipc::RequestDone{.cookie = request.cookie});
     }

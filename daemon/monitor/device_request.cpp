@@ -37,6 +37,17 @@ tl::unexpected<Error> taken(const Connection& connection, const PciAddress& aske
     return fail(ErrorCode::device_busy, fmt::format("{} is held by {}", what, by));
 }
 
+// Whose it was is nobody else's to know.
+tl::unexpected<Error> tainted(const PciAddress& asked, const PciAddress& member) {
+    const std::string what =
+        asked == member ? asked.text() : fmt::format("{}, of the IOMMU group of {},", member.text(), asked.text());
+    return fail(
+        ErrorCode::draining,
+        fmt::format("{} was given unbound to somebody else, who may still have a descriptor of it: its driver has "
+                    "to be bound anew first",
+                    what));
+}
+
 Result<void> device_free(Monitor& monitor, const Connection& connection, const Device& device) {
     if (const auto reason = monitor.inventory().unsafe_reason(device)) {
         return fail(ErrorCode::kernel_unsupported,
@@ -45,9 +56,15 @@ Result<void> device_free(Monitor& monitor, const Connection& connection, const D
     if (const Lease* lease = monitor.leases().holder_of(device.address)) {
         return taken(connection, device.address, device.address, *lease);
     }
-    for (const Device* member : monitor.inventory().group_members(device.iommu_group)) {
+    const std::vector<const Device*> members = monitor.inventory().group_members(device.iommu_group);
+    for (const Device* member : members) {
         if (const Lease* lease = monitor.leases().holder_of(member->address)) {
             return taken(connection, device.address, member->address, *lease);
+        }
+    }
+    for (const Device* member : members) {
+        if (!monitor.taints().free_for(member->address, connection.who().uid, connection.endpoint())) {
+            return tainted(device.address, member->address);
         }
     }
     if (!on_vfio_driver(device)) {
@@ -94,23 +111,40 @@ Result<policy::Request> device_request(Monitor& monitor, const std::vector<PciAd
     return request;
 }
 
-Result<void> mode_given(Mode mode) {
-    return mode == Mode::managed ? Result<void>()
-                                 : fail(ErrorCode::unsupported_mode,
-                                        fmt::format("mode {}: this daemon gives managed leases only", name_of(mode)));
-}
-
-Result<void> devices_free(Monitor& monitor, const Connection& connection, const std::vector<PciAddress>& devices) {
+Result<void> devices_free(Monitor& monitor, const Connection& connection, const std::vector<PciAddress>& devices,
+                          Mode mode) {
     if (monitor.inventory().refresh_host()) {
         monitor.views().all_devices_changed();
     }
     for (const PciAddress& address : devices) {
+        if (mode != Mode::managed) {
+            monitor.refresh_device(address);
+        }
         const Device* device = monitor.inventory().find(address);
         if (device == nullptr) {
             return fail(ErrorCode::no_such_device, fmt::format("no PCI device {} on this host", address.text()));
         }
         if (Result<void> free = device_free(monitor, connection, *device); !free) {
             return free;
+        }
+        if (mode != Mode::managed && device->vfio_node == 0 && monitor.kernel() != KernelInterface::simulated) {
+            return fail(ErrorCode::kernel_unsupported,
+                        fmt::format("{} has no node that is known from others", address.text()));
+        }
+    }
+    return {};
+}
+
+Result<void> resets_known(Monitor& monitor, const std::vector<PciAddress>& devices,
+                          const std::vector<PciAddress>& no_reset_allowed) {
+    for (const PciAddress& address : devices) {
+        const Device* device = monitor.inventory().find(address);
+        const auto resets = [](const std::string& capability) { return capability.starts_with("reset"); };
+        if (std::find(no_reset_allowed.begin(), no_reset_allowed.end(), address) == no_reset_allowed.end() &&
+            (device == nullptr || std::none_of(device->capabilities.begin(), device->capabilities.end(), resets))) {
+            return fail(ErrorCode::access_denied,
+                        fmt::format("device {} cannot be reset between holders, and no rule has allow_no_reset",
+                                    address.text()));
         }
     }
     return {};

@@ -17,12 +17,15 @@ class Monitor;
 [[nodiscard]] Result<policy::Request> device_request(Monitor& monitor, const std::vector<PciAddress>& devices,
                                                      Mode mode, std::optional<std::uint64_t> memory);
 
-// Whether this daemon gives leases of `mode` at all, whatever policy says. Error: unsupported_mode.
-[[nodiscard]] Result<void> mode_given(Mode mode);
-
 // Whether each device, and its whole IOMMU group, is on a VFIO driver and nobody's. Errors: kernel_unsupported (I8),
-// group_not_viable, device_busy, draining. Whose a busy device is, is said to those only who may see the lease.
+// group_not_viable, device_busy, draining. Whose a busy device is, is said to those only who may see the lease. Mode
+// direct reads the devices again: what is handed out unbound must be known by its node.
 [[nodiscard]] Result<void> devices_free(Monitor& monitor, const Connection& connection,
-                                        const std::vector<PciAddress>& devices);
+                                        const std::vector<PciAddress>& devices, Mode mode);
+
+// Whether `devices` may go out unbound in mode direct, although nobody can then see at BIND whether their reset works:
+// those of which it is known to, and those that `no_reset_allowed` names. Error: access_denied.
+[[nodiscard]] Result<void> resets_known(Monitor& monitor, const std::vector<PciAddress>& devices,
+                                        const std::vector<PciAddress>& no_reset_allowed);
 
 }  // namespace iommud::monitor

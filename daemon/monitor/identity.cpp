@@ -11,10 +11,6 @@
 #include "daemon/monitor/cgroup.hpp"
 #include "daemon/monitor/process.hpp"
 
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77  // asm-generic/socket.h of Linux 6.5
-#endif
-
 namespace iommud::monitor {
 namespace {
 
@@ -62,16 +58,14 @@ Result<Identity> identify_peer(BorrowedFd socket) {
         who.groups.push_back(who.gid);
     }
 
-    int pidfd = -1;
-    size = sizeof pidfd;
-    if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0) {
+    who.pidfd = peer_pidfd(socket);
+    if (!who.pidfd.valid()) {
         const int error = errno;
         if (error == ENOPROTOOPT) {
             return who;  // a kernel without it: uid and groups are all that is known
         }
         return fail(ErrorCode::internal, errno_message("SO_PEERPIDFD", error));
     }
-    who.pidfd = UniqueFd(pidfd);
     const std::optional<ProcessNumber> number = number_of(who.pidfd.borrow());
     if (!number) {
         return fail(ErrorCode::internal, "the peer has exited");
@@ -80,6 +74,7 @@ Result<Identity> identify_peer(BorrowedFd socket) {
     who.nested_pid_namespace = number->nested;
     const std::string cgroup = read_proc(fmt::format("/proc/{}/cgroup", who.pid));
     const std::string uid_map = read_proc(fmt::format("/proc/{}/uid_map", who.pid));
+    who.credentials = parse_credentials(read_proc(fmt::format("/proc/{}/status", who.pid)));
     if (!still_runs(who.pidfd.borrow())) {
         return fail(ErrorCode::internal, "the peer has exited");
     }

@@ -10,6 +10,7 @@
 
 #include "daemon/base/result.hpp"
 #include "daemon/base/unique_fd.hpp"
+#include "daemon/monitor/credentials.hpp"
 
 namespace iommud::monitor {
 
@@ -22,7 +23,8 @@ struct Identity {
     std::optional<std::string> unit;  // the outermost systemd service or scope; "": in none; nothing: not known
     std::string cgroup;               // its path in the version 2 hierarchy; empty: not known
     bool initial_user_namespace = false;
-    bool nested_pid_namespace = false;  // in one below ours, as containers are
+    bool nested_pid_namespace = false;       // in one below ours, as containers are
+    std::optional<Credentials> credentials;  // of its first thread; nothing: not known
 
     // "uid 1000 (pid 4711)"
     [[nodiscard]] std::string text() const;

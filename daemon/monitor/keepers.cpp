@@ -57,13 +57,25 @@ void Keepers::held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pi
     Result<Charge> charge = monitor_.ledger().charge_existing(
         lease.record.account_uid,
         limits_of(monitor_.policy().current(), lease.record.account_uid, lease.record.account_groups),
-        {lease.record.memory, static_cast<std::uint32_t>(lease.record.devices.size()), false});
+        {lease.record.memory, static_cast<std::uint32_t>(lease.record.devices.size()),
+         lease.record.mode != Mode::managed});
     if (!charge) {
         throw Fatal(charge.error().message);
     }
     lease.charge = std::move(*charge);
     attach(lease, std::move(channel), std::move(pidfd));
     lease.keeper->send(ipc::ReportRequest{});
+    if (lease.record.mode != Mode::managed) {
+        lease.mapped = lease.record.memory;
+    }
+}
+
+void Keepers::settle() {
+    for (const auto& [id, lease] : monitor_.leases().all()) {
+        if (lease->record.mode != Mode::managed) {
+            given_unbound(*lease);  // the last monitor may not have come to that
+        }
+    }
 }
 
 void Keepers::held_tenant(const ipc::HeldThing& thing) {
@@ -89,7 +101,8 @@ void Keepers::granted(const ipc::GrantResult& result, ipc::Channel channel, Uniq
             const auto left = lease->patience->expiry() - patience_with_keepers - std::chrono::steady_clock::now();
             const auto usec = std::chrono::duration_cast<std::chrono::microseconds>(left).count();
             lease->keeper->send(ipc::TakeBack{.grace_usec = static_cast<std::uint64_t>(std::max<std::int64_t>(usec, 0)),
-                                              .reason = "taken back before it was given"});
+                                              .reason = "taken back before it was given",
+                                              .kill_holder = lease->condemned});
         }
         return;
     }
@@ -129,7 +142,8 @@ void Keepers::report(Lease& lease, const ipc::KeeperReport& report) {
     }
     const bool delivered = lease.state == LeaseState::granting && report.state == LeaseState::active;
     const bool dma_ended = lease.state < LeaseState::draining && report.state == LeaseState::draining;
-    lease.mapped = report.mapped;
+    const bool direct = lease.record.mode != Mode::managed;
+    lease.mapped = direct ? lease.record.memory : report.mapped;  // what its holder maps is not for the keeper to see
     lease.state = std::max(lease.state, report.state);
     if (delivered) {
         lease.grant.reset();
@@ -141,6 +155,9 @@ void Keepers::report(Lease& lease, const ipc::KeeperReport& report) {
     }
     if (report.state == LeaseState::active) {
         remember_tenants(lease, report.no_reset);
+        if (direct && (delivered || !lease.adding.empty())) {
+            given_unbound(lease);
+        }
         lease.addition.reset();
         lease.adding.clear();
     }
@@ -171,12 +188,21 @@ void Keepers::died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd 
     if (lease == nullptr) {
         throw Fatal(fmt::format("the vault says that the keeper of lease {} died, which nobody has", death.lease));
     }
-    log::error(fmt::format("the keeper of lease {} {}; its successor ends the lease", death.lease, death.status),
-               {lease_field(death.lease)});
+    if (death.revoked) {
+        log::notice(
+            fmt::format("lease {} is unmapped, and its holder (pid {}) killed", death.lease, lease->record.holder_pid),
+            {lease_field(death.lease)});
+    } else {
+        log::error(fmt::format("the keeper of lease {} {}; its successor ends the lease", death.lease, death.status),
+                   {lease_field(death.lease)});
+    }
     fail_waiter(lease->grant, Error{ErrorCode::internal, "the lease's keeper died"});
     fail_waiter(lease->addition, Error{ErrorCode::internal, "the lease's keeper died"});
     lease->state = std::max(lease->state, LeaseState::releasing);
     attach(*lease, std::move(channel), std::move(pidfd));
+    if (lease->condemned && !death.revoked) {
+        lease->keeper->send(ipc::TakeBack{.grace_usec = 0, .reason = "revoked", .kill_holder = true});
+    }
     monitor_.views().lease_changed(*lease);
 }
 
@@ -189,8 +215,15 @@ void Keepers::ended(const ipc::LeaseEnded& end) {
     monitor_.views().lease_changed(*lease);
     std::vector<Waiter> waiting = std::move(lease->releases);
     log::info(fmt::format("lease {} ended", end.lease), {lease_field(end.lease)});
+    const LeaseRecord record = std::move(lease->record);
     lease->charge.reset();
     monitor_.leases().close(end.lease);
+    if (record.mode != Mode::managed) {
+        monitor_.limit_keepers(record.account_uid);
+        for (const PciAddress& device : record.devices) {
+            monitor_.taints().look_at(device);
+        }
+    }
     for (const Waiter& waiter : waiting) {
         if (const auto connection = waiter.connection.lock()) {
             monitor_.views().bring_up_to_date(*connection);
@@ -208,9 +241,10 @@ void Keepers::answer_releases(Lease& lease) {
     lease.releases.clear();
 }
 
-void Keepers::take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason) {
+void Keepers::take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason, bool revoked) {
+    lease.condemned = lease.condemned || (revoked && lease.record.mode != Mode::managed);
     if (lease.keeper) {
-        lease.keeper->send(ipc::TakeBack{.grace_usec = grace_usec, .reason = reason});
+        lease.keeper->send(ipc::TakeBack{.grace_usec = grace_usec, .reason = reason, .kill_holder = lease.condemned});
     }
     lease.patience.emplace(monitor_.io());
     lease.patience->expires_after(std::chrono::microseconds(grace_usec) + patience_with_keepers);
@@ -219,6 +253,15 @@ void Keepers::take_back(Lease& lease, std::uint64_t grace_usec, const std::strin
             lose_patience(id);
         }
     });
+}
+
+// Only the keeper of a managed lease binds, and sees whether a reset works.
+void Keepers::given_unbound(const Lease& lease) {
+    for (const PciAddress& device : lease.record.devices) {
+        monitor_.refresh_device(device);
+    }
+    monitor_.taints().mark_all(lease.record.devices, lease.record);
+    remember_tenants(lease, lease.record.devices);
 }
 
 void Keepers::lose_patience(LeaseId id) {

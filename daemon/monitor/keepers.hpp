@@ -16,14 +16,16 @@ class Keepers {
     // ---- from the vault
     void held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pidfd);  // after a restart of the monitor
     void held_tenant(const ipc::HeldThing& thing);
+    void settle();  // the vault has said all
     void granted(const ipc::GrantResult& result, ipc::Channel channel, UniqueFd pidfd);
     void extended(const ipc::ExtendResult& result);
     void died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd pidfd);
     void ended(const ipc::LeaseEnded& end);
 
     // Ends a lease: holders are asked, and after `grace_usec` it is over. A keeper that has not begun to release by
-    // then, and some time more, is replaced by its successor.
-    void take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason);
+    // then, and some time more, is replaced by its successor. `revoked`: a direct lease's holder, who could go on
+    // mapping in its context, is killed unless the lease has ended by then.
+    void take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason, bool revoked = false);
 
     // The devices of `asked` that `account` may have through `endpoint` although they may not have a working reset:
     // nobody else had them since they were last reset, or the rule says so.
@@ -44,6 +46,7 @@ class Keepers {
     void report(Lease& lease, const ipc::KeeperReport& report);
     void failed(Lease& lease, const ipc::KeeperFailed& failure);
     void lose_patience(LeaseId id);
+    void given_unbound(const Lease& lease);
     void kill(const Lease& lease, const char* fault);
     void remember_tenants(const Lease& lease, const std::vector<PciAddress>& no_reset);
     static void answer_releases(Lease& lease);

@@ -32,6 +32,7 @@ struct Lease {
     std::optional<Waiter> grant;                        // who waits for the descriptors
     std::optional<boost::asio::steady_timer> patience;  // a keeper that was told to end the lease: until it does
     std::vector<Waiter> releases;                       // who waits for DMA to have ended
+    bool condemned = false;                             // revoked: its holder, in mode direct, does not outlive it
     std::vector<PciAddress> adding;                     // devices of an Add that is under way, not yet in the record
     std::optional<Waiter> addition;                     // who waits for those
 };

@@ -28,6 +28,7 @@ Monitor::Monitor(boost::asio::io_context& io, const Options& options, Inventory 
       keepers_(*this),
       views_(*this),
       endpoints_(*this),
+      taints_(*this),
       signals_(io, SIGHUP, SIGTERM, SIGINT),
       watchdog_(io),
       bus_retry_(io) {
@@ -54,6 +55,7 @@ void Monitor::start(UniqueFd client_socket, UniqueFd admin_socket, std::function
             .held_thing =
                 [this](const ipc::HeldThing& thing, UniqueFd socket) {
                     keepers_.held_tenant(thing);
+                    taints_.held(thing);
                     endpoints_.held(thing, std::move(socket));
                 },
             .holdings_complete = [this] { holdings_complete(); },
@@ -84,6 +86,8 @@ void Monitor::holdings_complete() {
         wait_for_uevents();
         rescan();  // what changed between the scan at start and the socket
     }
+    keepers_.settle();
+    taints_.settle();
     if (policy_.faults().empty()) {
         apply_limits();  // policy may have changed while there was no monitor
     }
@@ -107,6 +111,9 @@ void Monitor::holdings_complete() {
 
 std::vector<std::string> Monitor::features() const {
     std::vector<std::string> features{"managed"};
+    if (kernel_ != KernelInterface::type1) {
+        features.emplace_back("direct");
+    }
     if (options_.simulated) {
         features.emplace_back("simulated");
     }
@@ -167,10 +174,17 @@ void Monitor::apply_limits() {
             log::warning(fmt::format("account {} holds {}: it keeps that, and gets nothing more", held.uid, *excess),
                          {{"IOMMUD_UID", std::to_string(held.uid)}});
         }
-        vault_->send(ipc::SetLimit{.account_uid = held.uid,
-                                   .memlock = ledger_->figures(held.uid).managed_memory(),
-                                   .memory_max = cgroup_memory(limits.memory)});
+        limit_keepers(held.uid);
     }
+}
+
+void Monitor::limit_keepers(std::uint32_t account_uid) {
+    const AccountFigures held = ledger_->figures(account_uid);
+    if (held.leases == 0) {
+        return;  // no keeper either
+    }
+    vault_->send(ipc::SetLimit{
+        .account_uid = account_uid, .memlock = held.managed_memory(), .memory_max = cgroup_memory(held.limits.memory)});
 }
 
 // ---- connections
@@ -285,6 +299,7 @@ void Monitor::inventory_changed(const Diff& diff) {
     for (const auto* list : {&diff.added, &diff.changed, &diff.removed}) {
         for (const PciAddress& address : *list) {
             views_.device_changed(address);
+            taints_.look_at(address);
         }
     }
 }
@@ -307,7 +322,7 @@ void Monitor::look_at_uevents() {
         rescan();
     }
     for (const PciAddress& address : batch->devices) {
-        inventory_changed(inventory_.refresh(address));
+        refresh_device(address);
     }
 }
 

@@ -24,6 +24,7 @@
 #include "daemon/monitor/listener.hpp"
 #include "daemon/monitor/options.hpp"
 #include "daemon/monitor/policy_store.hpp"
+#include "daemon/monitor/taints.hpp"
 #include "daemon/monitor/vault_stub.hpp"
 #include "daemon/monitor/views.hpp"
 
@@ -46,6 +47,7 @@ class Monitor {
     [[nodiscard]] Keepers& keepers() { return keepers_; }
     [[nodiscard]] Views& views() { return views_; }
     [[nodiscard]] Endpoints& endpoints() { return endpoints_; }
+    [[nodiscard]] Taints& taints() { return taints_; }
     [[nodiscard]] VaultStub& vault() { return *vault_; }
     [[nodiscard]] Admission& admission() { return admission_; }
     [[nodiscard]] KernelInterface kernel() const { return kernel_; }
@@ -59,6 +61,10 @@ class Monitor {
     const std::vector<std::string>& reload_policy();
     // RLIMIT_MEMLOCK and memory.max for an account's keepers, from its figures.
     [[nodiscard]] static std::uint64_t cgroup_memory(std::uint64_t limit);
+    // The account's direct reservations have changed: its keepers get what is left of its limit.
+    void limit_keepers(std::uint32_t account_uid);
+    // Reads one device again, as a uevent would have it.
+    void refresh_device(const PciAddress& address) { inventory_changed(inventory_.refresh(address)); }
 
     // ---- connections
     [[nodiscard]] std::optional<std::uint32_t> take_slot(Connection& connection);
@@ -90,6 +96,7 @@ class Monitor {
     Keepers keepers_;
     Views views_;
     Endpoints endpoints_;
+    Taints taints_;
     Admission admission_;
     KernelInterface kernel_ = KernelInterface::iommufd;
     std::vector<std::string> vault_faults_;

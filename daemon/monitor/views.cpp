@@ -71,7 +71,7 @@ void Views::send_device(Connection& connection, const PciAddress& address) {
                         .lease = holder != nullptr && may_see(connection, holder->record) ? holder->record.id : 0,
                         .numa_node = device->numa_node,
                         .capabilities = device->capabilities,
-                        .tainted = false});
+                        .tainted = monitor_.taints().tainted(address)});
 }
 
 void Views::manager_changed() {

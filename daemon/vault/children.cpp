@@ -21,7 +21,9 @@ std::optional<Vault::Exit> Vault::reap(const Child& child) {
         return std::nullopt;
     }
     unwatch(child.pidfd.borrow());
-    return Exit{info.si_code == CLD_EXITED && info.si_status == 0, describe_exit(info.si_code, info.si_status)};
+    const bool exited = info.si_code == CLD_EXITED;
+    return Exit{exited && info.si_status == 0, exited && info.si_status == ipc::keeper_exit_revoked,
+                describe_exit(info.si_code, info.si_status)};
 }
 
 void Vault::signal(const Child& child, int number) const {
@@ -105,7 +107,7 @@ void Vault::limit_cgroup_of(std::uint32_t account_uid, std::uint64_t memory_max)
     }
 }
 
-void Vault::start_successor(Lease& lease, const std::string& how_it_died) {
+void Vault::start_successor(Lease& lease, const std::string& how_it_died, bool revoked) {
     const LeaseId id = lease.start.lease;
     close_report(lease.report);
     lease.start.role = ipc::KeeperRole::successor;
@@ -117,7 +119,7 @@ void Vault::start_successor(Lease& lease, const std::string& how_it_died) {
     }
     lease.phase = Phase::cleaning;
     const std::array<BorrowedFd, 2> fds{lease.control.fd(), lease.child.pidfd.borrow()};
-    tell(ipc::KeeperDied{id, how_it_died}, fds);
+    tell(ipc::KeeperDied{id, how_it_died, revoked}, fds);
 }
 
 void Vault::on_worker_exit(std::uint32_t slot) {
@@ -178,6 +180,10 @@ void Vault::on_keeper_exit(LeaseId id) {
     }
     on_report(id);
     const bool failed = lease->phase == Phase::opening;
+    if (!failed && exit->revoked && lease->holder) {
+        lease->holder->kill();
+        return start_successor(*lease, exit->text, true);
+    }
     if (!failed && !exit->clean) {
         const std::string& why = lease->failure.message;
         log::warning(fmt::format("lease {}: its keeper {}{}{}", id, exit->text, why.empty() ? "" : ": ", why),
@@ -196,7 +202,7 @@ void Vault::on_keeper_exit(LeaseId id) {
         close_report(lease->extension->report);
         abandon(std::move(lease->extension->child));
     }
-    holdings_.leases.erase(id);
+    forget_lease(id);
     if (failed && asked_by_this) {
         tell(ipc::GrantResult{id, false, failure.code, failure.message});
     } else {

@@ -35,6 +35,16 @@ Lease* Holdings::find(LeaseId id) {
     return found == leases.end() ? nullptr : &found->second;
 }
 
+std::uint64_t Holdings::direct_reserve(uid_t holder) const {
+    std::uint64_t sum = 0;
+    for (const auto& [id, lease] : leases) {
+        if (lease.holder && lease.holder->uid() == holder) {
+            sum += lease.start.reserve;  // each at most 2^62, and the monitor has charged them all
+        }
+    }
+    return sum;
+}
+
 std::chrono::milliseconds back_off(unsigned deaths) {
     using namespace std::chrono_literals;
     if (deaths <= 1) {

@@ -12,6 +12,7 @@
 #include "daemon/ipc/channel.hpp"
 #include "daemon/ipc/keeper_messages.hpp"
 #include "daemon/ipc/vault_messages.hpp"
+#include "daemon/vault/holder.hpp"
 
 namespace iommud::vault {
 
@@ -21,6 +22,8 @@ inline constexpr std::size_t most_things = 4096;
 struct Child {
     pid_t pid = -1;
     UniqueFd pidfd;
+    UniqueFd
+        client{};  // a worker's: the process that made the connection, by the kernel's word; invalid when not known
 };
 
 enum class Phase {
@@ -57,6 +60,7 @@ struct Lease {
     Error failure;     // while opening: what the child reported
     unsigned deaths = 0;
     std::optional<Extension> extension;
+    std::optional<Holder> holder;  // of a direct lease
 };
 
 struct Thing {
@@ -76,6 +80,8 @@ struct Holdings {
     [[nodiscard]] Result<void> admit(const ipc::Hold& request) const;
 
     [[nodiscard]] Lease* find(LeaseId id);
+    // What the uid's direct leases have reserved: as much as it may have locked.
+    [[nodiscard]] std::uint64_t direct_reserve(uid_t holder) const;
 };
 
 // How long to wait before the next successor is started: at once after the first death, then 100 ms, doubled up to 10

@@ -55,8 +55,10 @@ bool acceptable(const ipc::StartWorker& request, const ipc::Packet& packet) {
 bool acceptable(const ipc::GrantLease& request, const ipc::Packet& packet) {
     return request.lease > 0 && request.lease < most_leases_ever && is_real_uid(request.account_uid) &&
            request.reserve <= most_bytes && request.memlock <= most_bytes && request.memory_max <= most_bytes &&
-           request.maps > 0 && request.maps <= most_maps && are_devices(request.devices, request.no_reset_allowed) &&
-           is_record(request.record) && are_sockets(packet, {SOCK_SEQPACKET});
+           request.mode != Mode::legacy && is_real_uid(request.holder_uid) &&
+           request.holder_slot < ipc::max_worker_slot && request.maps > 0 && request.maps <= most_maps &&
+           are_devices(request.devices, request.no_reset_allowed) && is_record(request.record) &&
+           are_sockets(packet, {SOCK_SEQPACKET});
 }
 bool acceptable(const ipc::ExtendLease& request, const ipc::Packet& packet) {
     return are_devices(request.devices, request.no_reset_allowed) && is_record(request.record) &&

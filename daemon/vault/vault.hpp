@@ -38,6 +38,7 @@ class Vault {
     enum class Due : std::uint8_t { successor, opening, limit, watchdog, stop };
     struct Exit {
         bool clean = false;
+        bool revoked = false;  // a keeper's: it has ended the DMA of a direct lease whose holder is to be killed
         std::string text;
     };
 
@@ -79,9 +80,15 @@ class Vault {
     void abandon(Child child);  // nobody waits for it: it is reaped and forgotten
     [[nodiscard]] Result<std::optional<Place>> place_of(std::uint32_t account_uid);
     [[nodiscard]] Result<void> start_keeper(Lease& lease, BorrowedFd delivery);
-    void start_successor(Lease& lease, const std::string& how_it_died);
+    void start_successor(Lease& lease, const std::string& how_it_died, bool revoked = false);
     void limit_keeper(Lease& lease);
     void limit_cgroup_of(std::uint32_t account_uid, std::uint64_t memory_max);
+    // The holders of direct leases (holders.cpp).
+    [[nodiscard]] Result<void> take_holder(Lease& lease, const ipc::GrantLease& request);
+    [[nodiscard]] Result<void> limit_holder(Lease& lease);
+    void limit_holders_of(uid_t uid);
+    void forget_lease(LeaseId id);
+
     void on_worker_exit(std::uint32_t slot);
     void on_keeper_exit(LeaseId id);
     void on_report(LeaseId id);

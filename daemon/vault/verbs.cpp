@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "daemon/base/log.hpp"
+#include "daemon/base/pidfd.hpp"
 #include "daemon/vault/requests.hpp"
 #include "daemon/vault/vault.hpp"
 
@@ -40,6 +41,9 @@ Result<void> Vault::carry_out(const ipc::StartWorker& request, ipc::Packet& pack
     if (!child) {
         tell(ipc::WorkerExited{request.slot, child.error().message});
         return {};
+    }
+    if (!on_bus) {
+        child->client = peer_pidfd(packet.fds[0].borrow());
     }
     watch(child->pidfd.borrow(), Source::worker, request.slot);
     holdings_.workers.emplace(request.slot, std::move(*child));
@@ -78,11 +82,14 @@ Result<void> Vault::carry_out(const ipc::GrantLease& request, ipc::Packet& packe
         lease.memory_max = request.memory_max;
         lease.record = request.record;
         lease.asked_by = link_.generation();
-        ready = start_keeper(lease, packet.fds[0].borrow());
+        ready = request.mode == Mode::direct ? take_holder(lease, request) : Result<void>();
+        if (ready) {
+            ready = start_keeper(lease, packet.fds[0].borrow());
+        }
         schedule(Due::opening, longest_opening, request.lease);
     }
     if (!ready) {
-        holdings_.leases.erase(request.lease);
+        forget_lease(request.lease);
         tell(ipc::GrantResult{request.lease, false, ready.error().code, ready.error().message});
     }
     return {};

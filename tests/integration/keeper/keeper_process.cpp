@@ -168,6 +168,7 @@ ipc::KeeperStart KeeperProcess::start_message(const KeeperOptions& options) {
     start.reserve = options.reserve;
     start.memlock = options.reserve;
     start.maps = options.maps;
+    start.mode = options.mode;
     start.devices = {*PciAddress::parse("0000:00:04.0")};
     return start;
 }

@@ -42,6 +42,7 @@ class Client {
 struct KeeperOptions {
     std::uint64_t reserve = 12 << 20;
     std::uint32_t maps = 4096;
+    Mode mode = Mode::managed;
     std::string failpoint = "";  // for the keeper with failpoints: "bind:sleep=60"
 };
 

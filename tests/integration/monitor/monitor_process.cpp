@@ -56,7 +56,7 @@ ipc::Packet next_reply(const Served& served) {
     return packet;
 }
 
-MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held) {
+MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held, const std::vector<ipc::HeldThing>& things) {
     std::string pattern = std::filesystem::temp_directory_path() / "iommud-monitor.XXXXXX";
     work_ = ::mkdtemp(pattern.data());
     std::filesystem::create_directories(work_ / "run" / "vault");
@@ -93,6 +93,9 @@ MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held) {
         static_cast<void>(vault_.send(
             ipc::HeldLease{.lease = record.id, .successor = false, .record = ipc::encode_value(record)}, fds));
         keepers_.push_back(std::move(keeper));
+    }
+    for (const ipc::HeldThing& thing : things) {
+        static_cast<void>(vault_.send(thing));
     }
     static_cast<void>(vault_.send(ipc::HoldingsComplete{}));
 }

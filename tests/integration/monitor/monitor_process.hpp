@@ -42,8 +42,8 @@ ipc::Packet next_reply(const Served& served);
 
 class MonitorProcess {
   public:
-    // The vault holds leases with these records, if any.
-    explicit MonitorProcess(const std::vector<LeaseRecord>& held = {});
+    // The vault holds leases with these records, and these things, if any.
+    explicit MonitorProcess(const std::vector<LeaseRecord>& held = {}, const std::vector<ipc::HeldThing>& things = {});
     ~MonitorProcess();
     MonitorProcess(const MonitorProcess&) = delete;
     MonitorProcess& operator=(const MonitorProcess&) = delete;
@@ -62,6 +62,12 @@ class MonitorProcess {
     template <class Verb>
     [[nodiscard]] std::optional<Verb> verb() const {
         return ipc::decode<Verb>(next_packet(vault_).bytes);
+    }
+
+    // The frame of that type that comes next to the keeper of the n-th held lease.
+    template <class Message>
+    [[nodiscard]] std::optional<Message> keeper_hears(std::size_t n) const {
+        return next_answer<Message>(keepers_.at(n));
     }
 
   private:

@@ -28,8 +28,8 @@ int main() {
             if (control.send(report) != ipc::SendResult::sent) {
                 return 4;
             }
-        } else if (ipc::decode<ipc::TakeBack>(packet.bytes)) {
-            return 0;
+        } else if (const auto end = ipc::decode<ipc::TakeBack>(packet.bytes)) {
+            return end->kill_holder ? ipc::keeper_exit_revoked : 0;
         } else {
             return 5;
         }

@@ -77,11 +77,17 @@ TEST(KeeperStart, TheNumberOfMapsHasBounds) {
     EXPECT_FALSE(check_start(too_many, descriptors(1)).has_value());
 }
 
-TEST(KeeperStart, OtherModesAreRefusedByName) {
+TEST(KeeperStart, ModesThatItDoesNotServeAreRefusedByName) {
+    ipc::KeeperStart legacy = message(keeper, KernelInterface::iommufd, 1);
+    legacy.mode = Mode::legacy;
     ipc::KeeperStart direct = message(keeper, KernelInterface::iommufd, 1);
     direct.mode = Mode::direct;
+    ipc::KeeperStart without_contexts = message(keeper, KernelInterface::type1, 1);
+    without_contexts.mode = Mode::direct;
 
-    EXPECT_EQ(check_start(direct, descriptors(3)).error().code, ErrorCode::unsupported_mode);
+    EXPECT_EQ(check_start(legacy, descriptors(3)).error().code, ErrorCode::unsupported_mode);
+    EXPECT_EQ(check_start(without_contexts, descriptors(3)).error().code, ErrorCode::unsupported_mode);
+    EXPECT_TRUE(check_start(direct, descriptors(3)).has_value());
 }
 
 }  // namespace

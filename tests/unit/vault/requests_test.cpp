@@ -56,6 +56,16 @@ TEST(Requests, AGrantOneBeyondItsBoundsIsNot) {
     ipc::GrantLease uid = a_grant();
     uid.account_uid = ~0U;
 
+    ipc::GrantLease mode = a_grant();
+    mode.mode = Mode::legacy;
+    ipc::GrantLease slot = a_grant();
+    slot.holder_slot = ipc::max_worker_slot;
+    ipc::GrantLease holder = a_grant();
+    holder.holder_uid = ~0U;
+
+    EXPECT_FALSE(read_with_sockets(mode, 1));
+    EXPECT_FALSE(read_with_sockets(slot, 1));
+    EXPECT_FALSE(read_with_sockets(holder, 1));
     EXPECT_FALSE(read_with_sockets(memory, 1));
     EXPECT_FALSE(read_with_sockets(maps, 1));
     EXPECT_FALSE(read_with_sockets(uid, 1));

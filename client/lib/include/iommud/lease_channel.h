@@ -67,6 +67,7 @@ struct iommud_reply {
 enum iommud_error {
     IOMMUD_ERROR_NONE = 0,
     IOMMUD_ERROR_MEMORY_LIMIT = 5,       /* value = bytes that were still free under the lease's reservation */
+    IOMMUD_ERROR_UNSUPPORTED_MODE = 8,   /* Map or Unmap on a direct lease, whose holder maps in its own context */
     IOMMUD_ERROR_INVALID_ARGUMENT = 10,  /* range, alignment, overlap, unknown flag */
     IOMMUD_ERROR_INVALID_MEMORY = 11,    /* value = enum iommud_memory_fault */
     IOMMUD_ERROR_LEASE_REVOKED = 13,

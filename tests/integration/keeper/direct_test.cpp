@@ -1,0 +1,103 @@
+// A direct lease's life: what is handed out, and how it ends.
+#include <gtest/gtest.h>
+
+#include "tests/integration/keeper/keeper_process.hpp"
+
+namespace iommud::test {
+namespace {
+
+constexpr std::uint64_t page = 4096;
+constexpr std::uint64_t long_grace = 600'000'000;
+
+KeeperOptions direct() {
+    return {.mode = Mode::direct};
+}
+
+TEST(KeeperDirect, HandsOutTheContextBeforeTheDevices) {
+    KeeperProcess keeper(direct());
+
+    const auto delivery = keeper.delivered();
+
+    ASSERT_TRUE(delivery.has_value());
+    EXPECT_EQ(delivery->message.names, (std::vector<std::string>{"lease", "iommu", "device:0000:00:04.0"}));
+    EXPECT_EQ(delivery->fds.size(), 3U);
+    EXPECT_TRUE(keeper.report_of(LeaseState::active).has_value());
+}
+
+TEST(KeeperDirect, DoesNotMapAndKeepsTheLease) {
+    KeeperProcess keeper(direct());
+    const Client client = keeper.client();
+    const UniqueFd memory = dma_memory(page);
+
+    EXPECT_EQ(client.map(memory.borrow(), page).error, IOMMUD_ERROR_UNSUPPORTED_MODE);
+    EXPECT_EQ(client.unmap(page).error, IOMMUD_ERROR_UNSUPPORTED_MODE);
+    EXPECT_EQ(client.query().channels, 1U);
+}
+
+TEST(KeeperDirect, EndsWithItsLastChannel) {
+    KeeperProcess keeper(direct());
+    Client client = keeper.client();
+
+    client.close();
+
+    EXPECT_EQ(keeper.exit_code(), 0);
+}
+
+TEST(KeeperDirect, ARevokedHolderIsToBeKilled) {
+    KeeperProcess keeper(direct());
+    const Client client = keeper.client();
+
+    ASSERT_EQ(keeper.monitor().send(ipc::TakeBack{.grace_usec = 0, .reason = "x", .kill_holder = true}),
+              ipc::SendResult::sent);
+
+    EXPECT_EQ(keeper.exit_code(), ipc::keeper_exit_revoked);
+    EXPECT_TRUE(client.hangs_up());
+}
+
+TEST(KeeperDirect, AHolderThatIsAskedAndDoesNotLetGoIsToBeKilled) {
+    KeeperProcess keeper(direct());
+    const Client client = keeper.client();
+
+    ASSERT_EQ(keeper.monitor().send(ipc::TakeBack{.grace_usec = 1000, .reason = "x", .kill_holder = true}),
+              ipc::SendResult::sent);
+
+    EXPECT_EQ(keeper.exit_code(), ipc::keeper_exit_revoked);
+    EXPECT_TRUE(client.hangs_up());
+}
+
+TEST(KeeperDirect, AHolderThatLetsGoInTimeIsNot) {
+    KeeperProcess keeper(direct());
+    Client client = keeper.client();
+    ASSERT_EQ(keeper.monitor().send(ipc::TakeBack{.grace_usec = long_grace, .reason = "x", .kill_holder = true}),
+              ipc::SendResult::sent);
+    ASSERT_EQ(client.receive().value_or(iommud_reply{}).kind, static_cast<unsigned>(IOMMUD_RELEASE_REQUESTED));
+
+    client.close();
+
+    EXPECT_EQ(keeper.exit_code(), 0);
+}
+
+TEST(KeeperDirect, AReleaseKillsNobody) {
+    KeeperProcess keeper(direct());
+    const Client client = keeper.client();
+
+    ASSERT_EQ(keeper.monitor().send(ipc::TakeBack{.grace_usec = 0, .reason = "released", .kill_holder = false}),
+              ipc::SendResult::sent);
+
+    EXPECT_EQ(keeper.exit_code(), 0);
+    EXPECT_TRUE(client.hangs_up());
+}
+
+TEST(KeeperDirect, TheHolderOfAManagedLeaseIsNeverToBeKilled) {
+    KeeperProcess keeper;
+    const Client client = keeper.client();
+
+    ASSERT_EQ(keeper.monitor().send(ipc::TakeBack{.grace_usec = 0, .reason = "x", .kill_holder = true}),
+              ipc::SendResult::sent);
+
+    EXPECT_EQ(keeper.exit_code(), 0);
+    EXPECT_TRUE(client.hangs_up());
+}
+
+}  // namespace
+}  // namespace iommud::test

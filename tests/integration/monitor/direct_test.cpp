@@ -1,0 +1,147 @@
+// Mode direct, as the vault, the keeper and the client see it.
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "tests/integration/monitor/monitor_process.hpp"
+
+namespace iommud::test {
+namespace {
+
+const PciAddress edu = *PciAddress::parse("0000:00:04.0");
+
+// What the monitor has the vault hold.
+struct Taint {
+    std::uint32_t uid = 0;
+    std::string endpoint;
+    std::uint64_t node = 0;
+    auto fields() { return std::tie(uid, endpoint, node); }
+};
+
+// The test is the caller, and may have been started as root.
+void give_up_ipc_lock() {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, 2> sets{};
+    ASSERT_EQ(::syscall(SYS_capget, &header, sets.data()), 0);
+    for (auto* set : {&sets[0].effective, &sets[0].permitted, &sets[0].inheritable}) {
+        *set &= ~(1U << CAP_IPC_LOCK);
+    }
+    ASSERT_EQ(::syscall(SYS_capset, &header, sets.data()), 0);
+}
+
+ipc::AcquireRequest acquire(Mode mode) {
+    return {.cookie = 3, .devices = {edu}, .mode = mode, .memory = 1 << 20, .label = {}};
+}
+
+class Direct : public testing::Test {
+  protected:
+    void SetUp() override { give_up_ipc_lock(); }
+
+    void allow(const MonitorProcess& monitor) const {
+        const std::string uid = std::to_string(::getuid());
+        monitor.write_policy("20.json",
+                             R"({"version": 1, "rules": [{"id": "direct", "effect": "allow", "modes": ["direct"],)"
+                             R"("devices": [{"address": "0000:00:04.0"}], "subjects": [{"uids": ")" +
+                                 uid + R"("}]}]})");
+        EXPECT_EQ(monitor.reload(monitor.connect(true)), "");
+    }
+};
+
+TEST_F(Direct, ARuleHasToNameIt) {
+    const MonitorProcess monitor;
+    const Served client = monitor.connect();
+
+    ASSERT_EQ(client.worker.send(acquire(Mode::direct)), ipc::SendResult::sent);
+
+    const auto refused = ipc::decode<ipc::RequestFailed>(next_reply(client).bytes);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code, ErrorCode::unsupported_mode);
+}
+
+TEST_F(Direct, TheVaultHoldsTheTaintBeforeItGrants) {
+    const MonitorProcess monitor;
+    allow(monitor);
+    const Served client = monitor.connect();
+
+    ASSERT_EQ(client.worker.send(acquire(Mode::direct)), ipc::SendResult::sent);
+
+    const auto limit = monitor.verb<ipc::SetLimit>();
+    ASSERT_TRUE(limit);
+    EXPECT_EQ(limit->memlock, 11U << 20) << "what is left of 12 MiB for keepers of managed leases";
+    const auto hold = monitor.verb<ipc::Hold>();
+    ASSERT_TRUE(hold);
+    EXPECT_EQ(hold->name, "taint/0000:00:04.0");
+    const auto grant = monitor.verb<ipc::GrantLease>();
+    ASSERT_TRUE(grant);
+    EXPECT_EQ(grant->mode, Mode::direct);
+    EXPECT_EQ(grant->holder_uid, ::getuid());
+    EXPECT_EQ(grant->holder_slot, client.slot);
+    const auto view = next_answer<ipc::DeviceView>(client.worker);
+    ASSERT_TRUE(view);
+    EXPECT_TRUE(view->tainted);
+}
+
+std::vector<ipc::HeldThing> held(Taint taint) {
+    return {{.name = "taint/0000:00:04.0", .value = ipc::encode_value(taint)}};
+}
+
+TEST(TaintedDevice, GoesToWhoHadIt) {
+    const MonitorProcess monitor({}, held({::getuid(), "", 0}));
+    const Served client = monitor.connect();
+
+    ASSERT_EQ(client.worker.send(acquire(Mode::managed)), ipc::SendResult::sent);
+
+    EXPECT_TRUE(monitor.verb<ipc::GrantLease>());
+}
+
+class DeviceOfAnother : public testing::TestWithParam<Taint> {};
+
+TEST_P(DeviceOfAnother, GoesToNobodyBeforeItIsBoundAnew) {
+    const MonitorProcess monitor({}, held(GetParam()));
+    const Served client = monitor.connect();
+
+    ASSERT_EQ(client.worker.send(acquire(Mode::managed)), ipc::SendResult::sent);
+
+    const auto refused = ipc::decode<ipc::RequestFailed>(next_reply(client).bytes);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code, ErrorCode::draining);
+    EXPECT_NE(refused->message.find("bound anew"), std::string::npos);
+    EXPECT_EQ(refused->message.find("4711"), std::string::npos) << "whose it was is nobody else's to know";
+}
+
+INSTANTIATE_TEST_SUITE_P(UserOrContainer, DeviceOfAnother,
+                         testing::Values(Taint{4711, "", 0}, Taint{::getuid(), "one@1.2", 0}));
+
+class Revocation : public Direct, public testing::WithParamInterface<Mode> {};
+
+TEST_P(Revocation, CondemnsTheHolderOfADirectLeaseOnly) {
+    const MonitorProcess monitor({LeaseRecord{.id = 5,
+                                              .account_uid = ::getuid(),
+                                              .account_groups = {},
+                                              .holder_uid = ::getuid(),
+                                              .holder_pid = 1,
+                                              .endpoint = {},
+                                              .mode = GetParam(),
+                                              .label = {},
+                                              .rule = "edu",
+                                              .memory = 4096,
+                                              .created_usec = 1,
+                                              .devices = {edu}}});
+    const Served admin = monitor.connect(true);
+
+    ASSERT_EQ(admin.worker.send(ipc::RevokeRequest{.cookie = 7, .lease = 5, .grace_usec = 0, .reason = "a test"}),
+              ipc::SendResult::sent);
+
+    const auto told = monitor.keeper_hears<ipc::TakeBack>(0);
+    ASSERT_TRUE(told);
+    EXPECT_EQ(told->kill_holder, GetParam() == Mode::direct);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, Revocation, testing::Values(Mode::managed, Mode::direct));
+
+}  // namespace
+}  // namespace iommud::test

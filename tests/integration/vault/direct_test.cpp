@@ -1,0 +1,111 @@
+// Who holds a direct lease is known from the connection that the vault was given, and is killed when the lease is
+// revoked.
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <stdexcept>
+
+#include "tests/integration/vault/vault_process.hpp"
+
+namespace iommud::test {
+namespace {
+
+// A process of its own that has connected.
+class Caller {
+  public:
+    Caller() {
+        const UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        socklen_t size = sizeof(sa_family_t);  // the kernel chooses a name
+        if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
+            ::listen(listener.get(), 1) != 0) {
+            throw std::runtime_error("no socket for a caller");
+        }
+        size = sizeof address;
+        ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size);
+        pid_ = ::fork();
+        if (pid_ == 0) {
+            const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+            if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0) {
+                ::pause();
+            }
+            ::_exit(1);
+        }
+        connection_ = UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    }
+    ~Caller() {
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+    }
+    Caller(const Caller&) = delete;
+    Caller& operator=(const Caller&) = delete;
+
+    [[nodiscard]] BorrowedFd connection() const { return connection_.borrow(); }
+    // The signal that ended it; waits for its end.
+    [[nodiscard]] int killed_by() {
+        siginfo_t info{};
+        ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT);
+        return info.si_status;
+    }
+
+  private:
+    pid_t pid_ = -1;
+    UniqueFd connection_;
+};
+
+ipc::GrantLease direct_grant(std::uint32_t slot) {
+    ipc::GrantLease grant = a_grant(1);
+    grant.mode = Mode::direct;
+    grant.holder_uid = 1000;
+    grant.holder_slot = slot;
+    return grant;
+}
+
+// The worker's end of its channel has to stay open for as long as the worker is to live.
+ipc::Channel serve(const ipc::Channel& vault, const Caller& caller, std::uint32_t slot) {
+    auto [ours, workers] = ipc::Channel::pair().value();
+    const std::array<BorrowedFd, 2> fds{caller.connection(), workers.fd()};
+    EXPECT_EQ(vault.send(ipc::StartWorker{.slot = slot, .kind = ConnectionKind::client}, fds), ipc::SendResult::sent);
+    EXPECT_TRUE(next<ipc::RequestFailed>(ours)) << "the worker says what it was given";
+    return std::move(ours);
+}
+
+TEST(VaultDirect, ALeaseOfNobodyItKnowsIsRefused) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto monitor = vault.greeted();
+
+    static_cast<void>(ask_for(monitor.channel, direct_grant(5)));
+
+    const auto result = next<ipc::GrantResult>(monitor.channel);
+    ASSERT_TRUE(result);
+    EXPECT_FALSE(result->granted);
+    EXPECT_EQ(result->code, ErrorCode::unsupported_mode);
+}
+
+TEST(VaultDirect, TheHolderOfARevokedLeaseIsKilledAndTheLeaseEnds) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto monitor = vault.greeted();
+    Caller caller;
+    const ipc::Channel worker = serve(monitor.channel, caller, 5);
+    const ipc::Channel delivery = ask_for(monitor.channel, direct_grant(5));
+    ipc::Packet packet;
+    ASSERT_TRUE(next<ipc::GrantResult>(monitor.channel, &packet));
+    ASSERT_EQ(packet.fds.size(), 2U);
+    const ipc::Channel control(std::move(packet.fds[0]));
+
+    ASSERT_EQ(control.send(ipc::TakeBack{.grace_usec = 0, .reason = "x", .kill_holder = true}), ipc::SendResult::sent);
+
+    const auto died = next<ipc::KeeperDied>(monitor.channel);
+    ASSERT_TRUE(died);
+    EXPECT_TRUE(died->revoked);
+    EXPECT_EQ(caller.killed_by(), SIGKILL);
+    EXPECT_TRUE(next<ipc::LeaseEnded>(monitor.channel));
+}
+
+}  // namespace
+}  // namespace iommud::test

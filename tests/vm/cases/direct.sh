@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# direct.sh [PART...]: without arguments all of them.
+# Mode direct: a program binds, attaches and maps by itself, within what its account has reserved; and what ends that.
+# shellcheck source=tests/vm/cases/lib.sh
+. "$IOMMUD_TREE/tests/vm/cases/lib.sh"
+# shellcheck source=tests/vm/cases/direct.bash
+. "$here/direct.bash"
+mib=$((1 << 20))
+
+named() {
+    echo "== A rule has to name the mode"
+    policy "$alice_policy"
+    expect 1 "a rule without modes gives managed leases only" as alice iommuctl run --mode direct --device $edu_a -- true
+    says "in mode managed, not direct" "and the message says so"
+    policy "$direct_policy"
+    expect 0 "the daemon says what it gives" iommuctl status --json
+    says '"direct"' "direct is among its features"
+}
+
+maps() {
+    echo "== A program maps by itself, up to what was reserved"
+    start_direct alice 8MiB $edu_a
+    ask limit "$((8 * mib)) $((8 * mib))" "its RLIMIT_MEMLOCK is the reservation"
+    ask "bind 0" bound "it binds the device to its context"
+    ask "attach 0" attached "and attaches it"
+    ask "map $mib 0x1000000" mapped "a map"
+    ask "dma 0 0x1000000" OK "does DMA"
+    ask "map $((7 * mib)) 0x2000000" mapped "exactly what was reserved can be mapped"
+    ask "map 4096 0x4000000" "Cannot allocate memory" "and not a page more"
+    ask channel-map "8 0" "the keeper does not map for it"
+    expect 0 "the lease is listed" as alice iommuctl leases
+    says direct "with its mode"
+    expect 0 "the account has it reserved" reserved_is 1000 $((8 * mib))
+    expect 0 "which counts as mapped" test "$(mapped 1000)" = $((8 * mib))
+    expect 0 "the device is tainted" tainted $edu_a True
+    expect 5 "a managed lease of hers gets no more than the rest" as alice iommuctl run --device $edu_b --memory $((4 * mib + 4096)) -- true
+    expect 0 "but all of that" as alice iommuctl run --device $edu_b --memory 4MiB -- true
+    eventually 10 "which ends" device_is $edu_b available
+    expect 0 "another program's direct lease" as alice iommuctl run --mode direct --device $edu_b --memory 1MiB -- bash -c 'ulimit -l'
+    says $((9 * 1024)) "has the sum of both for its limit: the kernel compares the user's total"
+    eventually 10 "which ends" device_is $edu_b available
+    eventually 10 "and the first one's is what it was" asked limit "$((8 * mib)) $((8 * mib))"
+    expect 0 "the monitor is killed" systemctl kill -s KILL iommud.service
+    eventually 60 "its successor knows the taint" tainted $edu_a True
+    expect 0 "and the reservation" reserved_is 1000 $((8 * mib))
+    ask "dma 0 0x1000000" OK "DMA went on"
+    stop_agent
+    eventually 20 "the lease ends with the program" no_leases
+    expect 0 "nothing is reserved" reserved_is 1000 0
+    expect 0 "the taint stays" tainted $edu_a True
+}
+
+ends() {
+    echo "== The end of a lease whose program lives"
+    start_direct alice 4MiB $edu_a
+    ask "bind 0" bound "it binds"
+    ask "attach 0" attached "attaches"
+    ask "ioas 40" made "has address spaces beside"
+    ask "attach 0" attached "attaches to the last of them"
+    ask "map 8192 0x1000000" mapped "maps"
+    ask "dma 0 0x1000000" OK "DMA"
+    ask "close lease" closed "it closes its lease channel"
+    eventually 20 "the lease is over, and drains" lease_is draining
+    ask "dma 0 0x1000000" BLOCKED "its DMA is blocked"
+    ask limit "$((4 * mib)) $((4 * mib))" "its limit is what it was"
+    expect 0 "all is charged still" reserved_is 1000 $((4 * mib))
+    ask "close 0" closed "it closes the device"
+    eventually 20 "the lease has ended" no_leases
+    eventually 10 "its limit is its own again" asked limit "$own_limit"
+    stop_agent
+
+    start_direct alice 4MiB $edu_a
+    ask "bind 0" bound "another program binds"
+    ask "attach 0" attached "attaches"
+    ask "map 8192 0x1000000" mapped "maps"
+    ask "dma 0 0x1000000" OK "DMA"
+    expect 0 "its keeper is killed" pkill -KILL -x iommud-keeper
+    eventually 20 "the lease is over" lease_is draining
+    ask "dma 0 0x1000000" BLOCKED "its DMA is blocked"
+    stop_agent
+    eventually 20 "the lease ends with it" no_leases
+}
+
+revoked() {
+    echo "== Revoke unmaps and kills"
+    start_direct alice 4MiB $edu_a
+    ask "bind 0" bound "a program binds"
+    ask "attach 0" attached "attaches"
+    ask "map 8192 0x1000000" mapped "maps"
+    ask "dma 0 0x1000000" OK "DMA"
+    expect 0 "its lease is revoked" iommuctl lease revoke "$(lease_number)" --reason "a test"
+    forget_agent "the program is killed"
+    eventually 20 "the lease has ended" no_leases
+    expect 0 "nothing is reserved" reserved_is 1000 0
+
+    start_direct alice 4MiB $edu_a
+    ask "bind 0" bound "a program that is asked"
+    expect 0 "its lease is revoked with grace" iommuctl lease revoke "$(lease_number)" --grace 600 --reason "a test"
+    ask "close 0 iommu lease" closed "lets go"
+    eventually 20 "the lease has ended" no_leases
+    ask limit "$own_limit" "and it lives"
+    stop_agent
+
+    start_direct alice 4MiB $edu_a
+    ask "close lease" closed "a program closes its lease and keeps an unbound device and its context"
+    eventually 20 "the lease has ended" no_leases
+    ask limit "$own_limit" "it lives, with its own limit"
+    stop_agent
+
+    start_direct alice 4MiB $edu_a
+    ask "bind 0" bound "a program binds"
+    ask "close lease" closed "and closes its lease"
+    eventually 20 "the lease drains" lease_is draining
+    expect 0 "it is revoked" iommuctl lease revoke "$(lease_number)" --reason "a test"
+    forget_agent "the program is killed"
+    eventually 20 "the lease has ended" no_leases
+}
+
+refused() {
+    echo "== To whom no context is given"
+    local want=(iommuctl run --mode direct --device "$edu_a" --memory 1MiB -- true)
+    expect 3 "CAP_IPC_LOCK" setpriv --reuid alice --regid alice --init-groups --inh-caps=+ipc_lock --ambient-caps=+ipc_lock -- "${want[@]}"
+    says "CAP_IPC_LOCK" "is named"
+    expect 3 "CAP_IPC_LOCK that is only inheritable" setpriv --reuid alice --regid alice --init-groups --inh-caps=+ipc_lock -- "${want[@]}"
+    says "CAP_IPC_LOCK" "is named"
+    install -o bob -m 4755 "$(command -v iommuctl)" /usr/local/bin/iommuctl-of-bob
+    expect 3 "a set-uid program" setpriv --reuid alice --regid alice --init-groups --inh-caps=-all -- \
+        iommuctl-of-bob "${want[@]:1}"
+    says "set-uid" "is named"
+    install -g vfio -m 2755 "$(command -v iommuctl)" /usr/local/bin/iommuctl-of-vfio
+    expect 3 "a set-gid program" setpriv --reuid alice --regid alice --init-groups --inh-caps=-all -- \
+        iommuctl-of-vfio "${want[@]:1}"
+    says "set-gid" "is named"
+    expect 3 "a user namespace" as alice unshare -U "${want[@]}"
+    says "initial user namespace" "is named"
+    expect 3 "Explain says the same" as alice unshare -U iommuctl policy explain --mode direct $edu_a
+    says "initial user namespace" "and why"
+    expect 0 "and the same user without any of it" as alice "${want[@]}"
+    eventually 20 "gets a lease" no_leases
+}
+
+own_limit=$(as alice python3 -c 'import resource; print("%d %d" % resource.getrlimit(resource.RLIMIT_MEMLOCK))')
+parts=("$@")
+[ $# -gt 0 ] || parts=(named maps ends revoked refused)
+policy "$direct_policy"
+for part in "${parts[@]}"; do
+    "$part"
+done
+eventually 10 "no lease is left" no_leases
+eventually 10 "no keeper is left" no_keepers
+finish

@@ -1,0 +1,109 @@
+"""A holder of a direct lease that does what it is told, a line at a time: direct_agent.py LEASE IOMMU DEVICE... (run by
+`iommuctl run --mode direct`). It binds, attaches and maps by its own ioctls.
+
+bind N | attach N | ioas COUNT | map SIZE IOVA | dma N IOVA | limit | channel-map | close WHAT... | children | quit
+Each answers with one line. N counts devices from 0; WHAT is lease, iommu or a device's number."""
+import ctypes
+import fcntl
+import mmap
+import os
+import resource
+import struct
+import sys
+
+import edu
+import lease
+
+BIND, ATTACH, IOAS_ALLOC, IOAS_MAP = 0x3B76, 0x3B77, 0x3B81, 0x3B85
+channel = lease.Lease(int(sys.argv[1]))
+iommu = int(sys.argv[2])
+devices = [int(number) for number in sys.argv[3:]]
+driven, maps = {}, {}
+ioas = None
+
+
+def new_ioas():
+    return struct.unpack("<III", fcntl.ioctl(iommu, IOAS_ALLOC, struct.pack("<III", 12, 0, 0)))[2]
+
+
+def address_space():
+    global ioas
+    ioas = ioas or new_ioas()
+    return ioas
+
+
+def bind(number):
+    fcntl.ioctl(devices[number], BIND, struct.pack("<IIiI", 16, 0, iommu, 0))
+    return "bound"
+
+
+def attach(number):
+    fcntl.ioctl(devices[number], ATTACH, struct.pack("<III", 12, 0, address_space()))
+    return "attached"
+
+
+def several(count):
+    """Address spaces that nothing is attached to; the last of them is the one to map in."""
+    global ioas
+    for _ in range(count):
+        ioas = new_ioas()
+    return "made"
+
+
+def map_at(size, iova):
+    pages = mmap.mmap(-1, size)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+    # IOMMU_IOAS_MAP: fixed iova, writeable, readable
+    fcntl.ioctl(iommu, IOAS_MAP, struct.pack("<IIIIQQQ", 40, 7, address_space(), 0, address, size, iova))
+    maps[iova] = pages
+    return "mapped"
+
+
+def dma(number, iova):
+    if number not in driven:
+        driven[number] = edu.Edu(devices[number])
+    return edu.round_trip(driven[number], maps[iova], iova)
+
+
+def close(what):
+    if what == "lease":
+        channel.socket.close()
+    elif what == "iommu":
+        os.close(iommu)
+    else:
+        driven.pop(int(what), None)
+        os.close(devices[int(what)])
+
+
+print("ready", flush=True)
+for line in sys.stdin:
+    word, *arguments = line.split()
+    numbers = [int(argument, 0) for argument in arguments if argument[0].isdigit()]
+    try:
+        if word == "bind":
+            answer = bind(*numbers)
+        elif word == "attach":
+            answer = attach(*numbers)
+        elif word == "ioas":
+            answer = several(*numbers)
+        elif word == "map":
+            answer = map_at(*numbers)
+        elif word == "dma":
+            answer = dma(*numbers)
+        elif word == "limit":
+            answer = "%d %d" % resource.getrlimit(resource.RLIMIT_MEMLOCK)
+        elif word == "channel-map":
+            answer = "%d %d" % channel.map(lease.memory(4096), 4096)
+        elif word == "close":
+            for what in arguments:
+                close(what)
+            answer = "closed"
+        elif word == "quit":
+            break
+        else:
+            answer = "what?"
+    except ConnectionError:
+        answer = "the lease has ended"
+    except OSError as error:
+        answer = error.strerror or str(error)
+    print(answer, flush=True)
