@@ -50,8 +50,8 @@ Cgroups::Cgroups() {
     or_fatal(write_small(workers() + "/memory.max", std::to_string(workers_memory)));
 }
 
-Result<std::string> Cgroups::account(std::uint32_t slot) const {
-    std::string folder = fmt::format("{}/account-{}", base_, slot);
+Result<std::string> Cgroups::account(std::uint32_t keepers_uid) const {
+    std::string folder = fmt::format("{}/account-{}", base_, keepers_uid);
     if (const auto made = make_folder(folder); !made) {
         return tl::unexpected(made.error());
     }

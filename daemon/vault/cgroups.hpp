@@ -17,7 +17,7 @@ class Cgroups {
 
     // Folders; the child that belongs there enters by itself, because that can take 30 ms.
     [[nodiscard]] std::string workers() const { return base_ + "/workers"; }
-    [[nodiscard]] Result<std::string> account(std::uint32_t slot) const;
+    [[nodiscard]] Result<std::string> account(std::uint32_t keepers_uid) const;
 
   private:
     std::string base_;

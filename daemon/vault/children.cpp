@@ -40,16 +40,15 @@ Result<std::optional<Place>> Vault::place_of(std::uint32_t account_uid) {
     if (!real_) {
         return std::nullopt;
     }
-    const auto slot = real_->slots.slot_of(account_uid);
-    if (!slot) {
-        return tl::unexpected(slot.error());
+    const auto own = real_->slots.uid_of(account_uid);
+    if (!own) {
+        return tl::unexpected(own.error());
     }
-    auto cgroup = real_->cgroups.account(*slot);
+    auto cgroup = real_->cgroups.account(*own);
     if (!cgroup) {
         return tl::unexpected(cgroup.error());
     }
-    const uid_t own = ipc::keeper_uid_base + *slot;
-    return Place{{own, own}, std::move(*cgroup)};
+    return Place{{*own, *own}, std::move(*cgroup)};
 }
 
 Result<void> Vault::start_keeper(Lease& lease, BorrowedFd delivery) {

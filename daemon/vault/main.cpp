@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include <array>
@@ -23,6 +24,20 @@ namespace {
 
 // docs/PRIVSEP.md gives each its reason.
 constexpr std::array<int, 4> capabilities{CAP_SETUID, CAP_SETGID, CAP_KILL, CAP_SYS_RESOURCE};
+
+// What only an administrator can mend: the unit does not start the vault again.
+class Misconfigured : public Fatal {
+    using Fatal::Fatal;
+};
+
+// Somebody's uid is never used: that account could signal a keeper.
+void refuse_uids_of_others(const UidRanges& uids) {
+    for (const UidRange& range : {uids.keepers, uids.workers}) {
+        if (auto free = owned_by_nobody(range); !free) {
+            throw Misconfigured(free.error().message);
+        }
+    }
+}
 
 template <class T>
 T or_fatal(Result<T> result) {
@@ -56,7 +71,9 @@ void serve(const Options& options) {
         monitor = or_fatal(find_user(passwd, "iommud")).uid;
         const User bus_worker = or_fatal(find_user(passwd, "iommud-bus"));
         kernel = probe_kernel();
-        real.emplace(RealWorld{Cgroups(), SlotsFile(options.run + "/slots"), bus_worker});
+        refuse_uids_of_others(options.uids);
+        real.emplace(RealWorld{Cgroups(), SlotsFile(options.run + "/slots", options.uids.keepers), bus_worker,
+                               options.uids.workers.first});
     }
     Vault vault(options, kernel, std::move(real), monitor);
     if (::chdir("/") != 0) {
@@ -88,6 +105,9 @@ int main(int argc, char** argv) {
     try {
         iommud::vault::serve(**options);
         return 0;
+    } catch (const iommud::vault::Misconfigured& error) {
+        iommud::log::error(error.what());
+        return EX_CONFIG;
     } catch (const std::exception& error) {
         iommud::log::error(error.what());
         return 1;

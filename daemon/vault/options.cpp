@@ -13,7 +13,8 @@ namespace iommud::vault {
 namespace {
 
 constexpr const char* usage =
-    "usage: iommud-vault [--kernel auto|simulated] [--run DIR] [--libexec DIR] [--verbose]\n"
+    "usage: iommud-vault [--kernel auto|simulated] [--run DIR] [--libexec DIR]\n"
+    "                    [--keeper-uids FIRST-LAST] [--worker-uids FIRST-LAST] [--verbose]\n"
     "Opens VFIO and IOMMU nodes for iommud; started by iommud-vault.service. See iommud(8).\n";
 
 std::vector<std::string_view> split(std::string_view line, char separator) {
@@ -38,10 +39,12 @@ std::optional<std::uint32_t> parse_id(std::string_view text) {
 }  // namespace
 
 Result<std::optional<Options>> parse_options(int argc, char** argv) {
-    constexpr std::array<option, 7> known{{{"kernel", required_argument, nullptr, 'k'},
+    constexpr std::array<option, 9> known{{{"kernel", required_argument, nullptr, 'k'},
                                            {"run", required_argument, nullptr, 'r'},
                                            {"libexec", required_argument, nullptr, 'l'},
                                            {"config", required_argument, nullptr, 'c'},
+                                           {"keeper-uids", required_argument, nullptr, 'K'},
+                                           {"worker-uids", required_argument, nullptr, 'W'},
                                            {"verbose", no_argument, nullptr, 'v'},
                                            {"help", no_argument, nullptr, 'h'},
                                            {}}};
@@ -62,6 +65,14 @@ Result<std::optional<Options>> parse_options(int argc, char** argv) {
             case 'l':
                 options.libexec = value;
                 break;
+            case 'K':
+            case 'W':
+                if (auto range = parse_uid_range(value); range) {
+                    (chosen == 'K' ? options.uids.keepers : options.uids.workers) = *range;
+                    break;
+                } else {
+                    return tl::unexpected(range.error());
+                }
             case 'c':  // the monitor's: taken so that one set of options starts both; the vault reads no configuration
                 break;
             case 'v':
@@ -76,6 +87,9 @@ Result<std::optional<Options>> parse_options(int argc, char** argv) {
     }
     if (optind != argc || !options.run.starts_with('/') || (!options.libexec.empty() && options.libexec[0] != '/')) {
         return fail(ErrorCode::invalid_argument, fmt::format("{}Folders are absolute paths.\n", usage));
+    }
+    if (auto apart = check_ranges(options.uids); !apart) {
+        return tl::unexpected(apart.error());
     }
     if (options.libexec.empty()) {
         std::error_code error;

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "daemon/base/result.hpp"
+#include "daemon/vault/uid_ranges.hpp"
 
 namespace iommud::vault {
 
@@ -16,6 +17,7 @@ struct Options {
     bool verbose = false;
     std::string run = "/run/iommud";
     std::string libexec;  // where iommud-keeper and iommud-worker are; default: beside the vault
+    UidRanges uids;
 };
 
 // Nothing when --help was asked and has been printed.

@@ -43,16 +43,18 @@ Result<Slots> parse_slots(std::string_view text) {
     std::set<std::uint32_t> taken;
     for (std::size_t line = 1; !text.empty(); ++line) {
         const auto uid = take_number(text, ' ');
-        const auto slot = uid ? take_number(text, '\n') : std::nullopt;
-        if (!slot || *slot >= most_slots || !taken.insert(*slot).second || !slots.emplace(*uid, *slot).second) {
-            return fail(ErrorCode::internal, fmt::format("slots:{}: expected 'UID SLOT', each once", line));
+        const auto own = uid ? take_number(text, '\n') : std::nullopt;
+        if (!own || !taken.insert(*own).second || !slots.emplace(*uid, *own).second) {
+            return fail(ErrorCode::internal, fmt::format("slots:{}: expected 'ACCOUNT UID', each once", line));
         }
     }
     return slots;
 }
 
-SlotsFile::SlotsFile(const std::string& path)
-    : file_(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600)) {
+SlotsFile::SlotsFile(const std::string& path, UidRange range)
+    : file_(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600)),
+      range_(range),
+      next_(range.first) {
     struct stat status {};
     if (!file_.valid() || ::fstat(file_.get(), &status) != 0) {
         throw Fatal(errno_message(path, errno));
@@ -65,21 +67,33 @@ SlotsFile::SlotsFile(const std::string& path)
         throw Fatal(fmt::format("{}: {}", path, slots.error().message));
     }
     slots_ = std::move(*slots);
-    for (const auto& [uid, slot] : slots_) {
-        next_ = std::max(next_, slot + 1);
+    for (const auto& [account, own] : slots_) {
+        if (range_.contains(own)) {
+            next_ = std::max(next_, std::uint64_t{own} + 1);
+        }
     }
 }
 
-Result<std::uint32_t> SlotsFile::slot_of(std::uint32_t account_uid) {
+Result<std::uint32_t> SlotsFile::uid_of(std::uint32_t account_uid) {
     if (const auto known = slots_.find(account_uid); known != slots_.end()) {
         return known->second;
     }
-    const std::string line = fmt::format("{} {}\n", account_uid, next_);
-    if (next_ >= most_slots || ::write(file_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-        return fail(ErrorCode::internal, fmt::format("account {} gets no uid of the daemon's own", account_uid));
+    if (next_ > range_.last) {
+        return fail(ErrorCode::internal,
+                    fmt::format("account {} gets no uid of the daemon's own: {}-{} are used up until the next boot",
+                                account_uid, range_.first, range_.last));
     }
-    slots_.emplace(account_uid, next_);
-    return next_++;
+    const auto own = static_cast<std::uint32_t>(next_);
+    if (auto free = owned_by_nobody({own, own}); !free) {
+        return tl::unexpected(free.error());
+    }
+    const std::string line = fmt::format("{} {}\n", account_uid, own);
+    if (::write(file_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+        return fail(ErrorCode::internal, errno_message(fmt::format("account {}: the slots file", account_uid), errno));
+    }
+    slots_.emplace(account_uid, own);
+    ++next_;
+    return own;
 }
 
 }  // namespace iommud::vault

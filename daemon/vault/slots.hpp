@@ -1,5 +1,5 @@
-// Which of the daemon's own uids belongs to which account: RUN/slots, lines "UID SLOT". A slot is never given to a
-// second account before a reboot: what an old keeper's client kept pinned still counts under its uid (hazard H11).
+// Which of the daemon's own uids belongs to which account: RUN/slots, lines "ACCOUNT UID". Such a uid is never given to
+// a second account before a reboot: what an old keeper's client kept pinned still counts under it (hazard H11).
 #pragma once
 
 #include <cstdint>
@@ -9,29 +9,31 @@
 
 #include "daemon/base/result.hpp"
 #include "daemon/base/unique_fd.hpp"
+#include "daemon/vault/uid_ranges.hpp"
 
 namespace iommud::vault {
 
-using Slots = std::map<std::uint32_t, std::uint32_t>;  // account uid -> slot
+using Slots = std::map<std::uint32_t, std::uint32_t>;  // an account's uid -> the uid of its keepers
 
-inline constexpr std::uint32_t most_slots = 0x08000000;  // keeper uids end where worker uids begin
-
-// Refuses a file that is not exactly of that form, names an account or a slot twice, or has a slot out of bounds.
+// Refuses a file that is not exactly of that form, or names an account or a uid twice.
 [[nodiscard]] Result<Slots> parse_slots(std::string_view text);
 
 class SlotsFile {
   public:
-    // Opens or makes the file, which must be a regular file of ours that nobody else may write. Throws Fatal.
-    explicit SlotsFile(const std::string& path);
+    // Opens or makes the file, which must be a regular file of ours that nobody else may write. Throws Fatal. New
+    // accounts get uids of `range`, in turn; those in the file keep theirs, of whatever range they were.
+    SlotsFile(const std::string& path, UidRange range);
 
-    // The account's slot; a new one is in the file before it is returned.
-    [[nodiscard]] Result<std::uint32_t> slot_of(std::uint32_t account_uid);
+    // The uid of the account's keepers; a new one is in the file before it is returned. Fails when the range is used
+    // up, the file cannot be written, or somebody has got the uid since the vault's start (/etc/passwd, /etc/subuid).
+    [[nodiscard]] Result<std::uint32_t> uid_of(std::uint32_t account_uid);
     [[nodiscard]] const Slots& all() const { return slots_; }
 
   private:
     UniqueFd file_;
     Slots slots_;
-    std::uint32_t next_ = 0;
+    UidRange range_;
+    std::uint64_t next_;  // beyond the range: used up
 };
 
 }  // namespace iommud::vault

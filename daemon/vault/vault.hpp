@@ -21,6 +21,7 @@ struct RealWorld {
     Cgroups cgroups;
     SlotsFile slots;
     User bus_worker;
+    std::uint32_t first_worker_uid;  // + connection slot
 };
 
 class Vault {

@@ -34,7 +34,7 @@ Result<void> Vault::carry_out(const ipc::StartWorker& request, ipc::Packet& pack
     const bool on_bus = request.kind == ConnectionKind::system_bus;
     std::optional<Place> place;
     if (real_) {
-        const uid_t own = ipc::worker_uid_base + request.slot;
+        const uid_t own = real_->first_worker_uid + request.slot;
         place = Place{on_bus ? real_->bus_worker : User{own, own}, real_->cgroups.workers()};
     }
     auto child = spawner_.worker(place, packet.fds.back().borrow(), on_bus ? BorrowedFd() : packet.fds[0].borrow());

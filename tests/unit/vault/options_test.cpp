@@ -39,6 +39,17 @@ TEST(VaultOptions, TheSimulatedKernelAndItsFolders) {
     EXPECT_EQ((*options)->libexec, "/tmp/l");
 }
 
+TEST(VaultOptions, TheUidsOfKeepersAndWorkers) {
+    const auto options = parse({"--keeper-uids", "2000000000-2000000999", "--worker-uids=2100000000-2100009999"});
+
+    ASSERT_TRUE(options && *options);
+    EXPECT_EQ((*options)->uids.keepers.first, 2000000000U);
+    EXPECT_EQ((*options)->uids.keepers.last, 2000000999U);
+    EXPECT_EQ((*options)->uids.workers.first, 2100000000U);
+    EXPECT_FALSE(parse({"--keeper-uids", "1000-2000"})) << "users have such uids";
+    EXPECT_FALSE(parse({"--worker-uids", "1879048192-1879148192"})) << "keepers have these";
+}
+
 TEST(VaultOptions, OthersAreRefused) {
     EXPECT_FALSE(parse({"--kernel=other"}));
     EXPECT_FALSE(parse({"--run", "relative"}));

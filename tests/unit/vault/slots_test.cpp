@@ -1,5 +1,6 @@
 #include "daemon/vault/slots.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,7 +12,7 @@
 namespace iommud::vault {
 namespace {
 
-TEST(Slots, LinesAreAccountsAndTheirSlots) {
+TEST(Slots, LinesAreAccountsAndTheirKeepersUids) {
     const auto slots = parse_slots("1000 0\n100000 1\n4294967294 7\n");
 
     ASSERT_TRUE(slots);
@@ -32,9 +33,10 @@ TEST_P(BadSlots, AreRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Slots, BadSlots,
-                         testing::Values("1000", "1000 0", "1000 0\n1000 1\n", "1000 0\n1001 0\n", "1000 134217728\n",
-                                         "-1 0\n", "1000  0\n", "1000 0 \n", "4294967296 0\n", "\n", "a 0\n",
-                                         "1000 0\n1001"));
+                         testing::Values("1000", "1000 0", "1000 0\n1000 1\n", "1000 0\n1001 0\n", "-1 0\n",
+                                         "1000  0\n", "1000 0 \n", "4294967296 0\n", "\n", "a 0\n", "1000 0\n1001"));
+
+constexpr UidRange range{0x70000000, 0x77ffffff};
 
 class SlotsFileOnDisk : public testing::Test {
   protected:
@@ -55,46 +57,66 @@ class SlotsFileOnDisk : public testing::Test {
     std::filesystem::path folder_;
 };
 
-TEST_F(SlotsFileOnDisk, GivesEachAccountOneSlotForEver) {
-    SlotsFile slots(path());
+TEST_F(SlotsFileOnDisk, GivesEachAccountOneUidForEver) {
+    SlotsFile slots(path(), range);
 
-    EXPECT_EQ(slots.slot_of(1000).value(), 0U);
-    EXPECT_EQ(slots.slot_of(1001).value(), 1U);
-    EXPECT_EQ(slots.slot_of(1000).value(), 0U);
-    EXPECT_EQ(text(), "1000 0\n1001 1\n");
+    EXPECT_EQ(slots.uid_of(1000).value(), range.first);
+    EXPECT_EQ(slots.uid_of(1001).value(), range.first + 1);
+    EXPECT_EQ(slots.uid_of(1000).value(), range.first);
+    EXPECT_EQ(text(), "1000 1879048192\n1001 1879048193\n");
 }
 
 TEST_F(SlotsFileOnDisk, IsReadByTheNextVaultWhichCountsOn) {
-    write("1000 4\n");
-    SlotsFile slots(path());
+    write("1000 1879048196\n");
+    SlotsFile slots(path(), range);
 
-    EXPECT_EQ(slots.slot_of(1000).value(), 4U);
-    EXPECT_EQ(slots.slot_of(1001).value(), 5U);
+    EXPECT_EQ(slots.uid_of(1000).value(), 1879048196U);
+    EXPECT_EQ(slots.uid_of(1001).value(), 1879048197U);
+}
+
+TEST_F(SlotsFileOnDisk, KeepsTheUidsOfARangeThatWasConfiguredBefore) {
+    write("1000 2113265919\n1001 1879048192\n");
+    SlotsFile slots(path(), range);
+
+    EXPECT_EQ(slots.uid_of(1000).value(), 2113265919U);
+    EXPECT_EQ(slots.uid_of(1002).value(), range.first + 1) << "1001's uid is never another account's";
+}
+
+TEST_F(SlotsFileOnDisk, ThatIsUsedUpGivesNoUidTwice) {
+    SlotsFile slots(path(), {range.first, range.first + 1});
+    ASSERT_TRUE(slots.uid_of(1000));
+    ASSERT_TRUE(slots.uid_of(1001));
+
+    const auto third = slots.uid_of(1002);
+
+    ASSERT_FALSE(third);
+    EXPECT_THAT(third.error().message, testing::HasSubstr("1879048192-1879048193 are used up until the next boot"));
+    EXPECT_TRUE(slots.uid_of(1001)) << "who has one keeps it";
 }
 
 TEST_F(SlotsFileOnDisk, ThatOthersMayWriteIsRefused) {
     write("");
     ASSERT_EQ(::chmod(path().c_str(), 0664), 0);
 
-    EXPECT_THROW(SlotsFile{path()}, Fatal);
+    EXPECT_THROW(SlotsFile(path(), range), Fatal);
 }
 
 TEST_F(SlotsFileOnDisk, ThatIsALinkIsRefused) {
     ASSERT_EQ(::symlink("/dev/null", path().c_str()), 0);
 
-    EXPECT_THROW(SlotsFile{path()}, Fatal);
+    EXPECT_THROW(SlotsFile(path(), range), Fatal);
 }
 
 TEST_F(SlotsFileOnDisk, ThatIsAPipeIsRefusedAndNotWaitedFor) {
     ASSERT_EQ(::mkfifo(path().c_str(), 0600), 0);
 
-    EXPECT_THROW(SlotsFile{path()}, Fatal);
+    EXPECT_THROW(SlotsFile(path(), range), Fatal);
 }
 
 TEST_F(SlotsFileOnDisk, ThatIsRubbishIsRefused) {
     write("1000 0\nrubbish\n");
 
-    EXPECT_THROW(SlotsFile{path()}, Fatal);
+    EXPECT_THROW(SlotsFile(path(), range), Fatal);
 }
 
 }  // namespace
