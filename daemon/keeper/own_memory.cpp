@@ -7,12 +7,15 @@
 #include <cstdlib>
 
 #include "daemon/base/bytes.hpp"
+#include "daemon/ipc/codec.hpp"
 
 namespace iommud::keeper {
 namespace {
 
-constexpr std::size_t heap_reserve = 40 * KiB;   // for a control frame of 32 KiB, decoded, and an answer
-constexpr std::size_t stack_reserve = 32 * KiB;  // ten times what was ever seen in use
+constexpr std::size_t heap_reserve = 40 * KiB;  // for a control frame of 32 KiB, decoded, and an answer
+// A control frame as it is received, and ten times what was ever seen in use beside it. What goes beyond grows a stack
+// that is locked: where the account's limit is lower than what the keeper has locked, that is its end.
+constexpr std::size_t stack_reserve = ipc::max_frame + 32 * KiB;
 
 // The heap grows now, never again, and gives nothing back.
 [[maybe_unused]] void keep_heap_reserve() {
