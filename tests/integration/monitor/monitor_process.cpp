@@ -137,7 +137,11 @@ Served MonitorProcess::connect(bool admin) const {
     const sockaddr_un address = address_of(work_ / "run" / (admin ? "admin/bus" : "bus"));
     must(::connect(served.client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), "connect");
     must(::send(served.client.get(), "", 1, 0), "send");
+    // What it does of its own accord about leases that were held comes before.
     ipc::Packet packet = next_packet(vault_);
+    while (ipc::decode<ipc::SetLimit>(packet.bytes) || ipc::decode<ipc::Hold>(packet.bytes)) {
+        packet = next_packet(vault_);
+    }
     const auto start = ipc::decode<ipc::StartWorker>(packet.bytes);
     if (!start || packet.fds.size() != 2) {
         throw std::runtime_error("no worker was started");
