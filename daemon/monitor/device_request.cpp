@@ -43,8 +43,8 @@ tl::unexpected<Error> tainted(const PciAddress& asked, const PciAddress& member)
         asked == member ? asked.text() : fmt::format("{}, of the IOMMU group of {},", member.text(), asked.text());
     return fail(
         ErrorCode::draining,
-        fmt::format("{} was given unbound to somebody else, who may still have a descriptor of it: its driver has "
-                    "to be bound anew first",
+        fmt::format("{} was given unbound to somebody else, who may still have a descriptor of it: its driver is "
+                    "bound anew as soon as that is closed; try again",
                     what));
 }
 
@@ -64,6 +64,7 @@ Result<void> device_free(Monitor& monitor, const Connection& connection, const D
     }
     for (const Device* member : members) {
         if (!monitor.taints().free_for(member->address, connection.who().uid, connection.endpoint())) {
+            monitor.taints().ask_for_rebind(member->address);
             return tainted(device.address, member->address);
         }
     }

@@ -1,6 +1,9 @@
 #include "daemon/monitor/taints.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
 
 #include "daemon/base/log.hpp"
 #include "daemon/monitor/monitor.hpp"
@@ -55,6 +58,17 @@ void Taints::look_at(const PciAddress& address) {
 bool Taints::free_for(const PciAddress& address, std::uint32_t uid, const std::string& endpoint) const {
     const auto taint = taints_.find(address);
     return taint == taints_.end() || (taint->second.uid == uid && taint->second.endpoint == endpoint);
+}
+
+void Taints::ask_for_rebind(const PciAddress& address) const {
+    const std::string request = fmt::format("{}/rebind/{}", monitor_.options().run, address.text());
+    if (::mkdir(request.c_str(), 0755) == 0) {
+        log::notice(
+            fmt::format("{} is wanted by somebody else than who had it unbound: asked for a rebind", address.text()),
+            {{"IOMMUD_DEVICE", address.text()}});
+    } else if (const int error = errno; error != EEXIST) {
+        log::error(errno_message("ask for a rebind: " + request, error));
+    }
 }
 
 void Taints::held(const ipc::HeldThing& thing) {

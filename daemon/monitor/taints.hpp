@@ -30,6 +30,9 @@ class Taints {
     // Nobody but `uid` through `endpoint` can have a copy of an unbound descriptor of it.
     [[nodiscard]] bool free_for(const PciAddress& address, std::uint32_t uid, const std::string& endpoint) const;
 
+    // Somebody else may have the device but for its taint: asks for a rebind (iommud-rebind.path watches for that).
+    void ask_for_rebind(const PciAddress& address) const;
+
     // ---- after a restart of the monitor
     void held(const ipc::HeldThing& thing);
     // The vault has said all, leases too.

@@ -20,6 +20,7 @@ struct Taint {
     std::string endpoint;
     std::uint64_t node = 0;
     auto fields() { return std::tie(uid, endpoint, node); }
+    friend void PrintTo(const Taint& taint, std::ostream* out) { *out << taint.uid << " " << taint.endpoint; }
 };
 
 // The test is the caller, and may have been started as root.
@@ -111,12 +112,17 @@ TEST_P(DeviceOfAnother, GoesToNobodyBeforeItIsBoundAnew) {
     EXPECT_EQ(refused->code, ErrorCode::draining);
     EXPECT_NE(refused->message.find("bound anew"), std::string::npos);
     EXPECT_EQ(refused->message.find("4711"), std::string::npos) << "whose it was is nobody else's to know";
+    EXPECT_TRUE(std::filesystem::is_directory(monitor.run_folder() / "rebind" / "0000:00:04.0")) << "a rebind is asked";
 }
 
 INSTANTIATE_TEST_SUITE_P(UserOrContainer, DeviceOfAnother,
                          testing::Values(Taint{4711, "", 0}, Taint{::getuid(), "one@1.2", 0}));
 
-class Revocation : public Direct, public testing::WithParamInterface<Mode> {};
+struct OfMode {
+    Mode mode;
+    friend void PrintTo(const OfMode& of, std::ostream* out) { *out << name_of(of.mode); }
+};
+class Revocation : public Direct, public testing::WithParamInterface<OfMode> {};
 
 TEST_P(Revocation, CondemnsTheHolderOfADirectLeaseOnly) {
     const MonitorProcess monitor({LeaseRecord{.id = 5,
@@ -125,7 +131,7 @@ TEST_P(Revocation, CondemnsTheHolderOfADirectLeaseOnly) {
                                               .holder_uid = ::getuid(),
                                               .holder_pid = 1,
                                               .endpoint = {},
-                                              .mode = GetParam(),
+                                              .mode = GetParam().mode,
                                               .label = {},
                                               .rule = "edu",
                                               .memory = 4096,
@@ -138,10 +144,10 @@ TEST_P(Revocation, CondemnsTheHolderOfADirectLeaseOnly) {
 
     const auto told = monitor.keeper_hears<ipc::TakeBack>(0);
     ASSERT_TRUE(told);
-    EXPECT_EQ(told->kill_holder, GetParam() == Mode::direct);
+    EXPECT_EQ(told->kill_holder, GetParam().mode == Mode::direct);
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, Revocation, testing::Values(Mode::managed, Mode::direct));
+INSTANTIATE_TEST_SUITE_P(Modes, Revocation, testing::Values(OfMode{Mode::managed}, OfMode{Mode::direct}));
 
 }  // namespace
 }  // namespace iommud::test

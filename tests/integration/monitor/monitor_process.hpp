@@ -55,6 +55,7 @@ class MonitorProcess {
     [[nodiscard]] bool alive() const;
     // Into policy.d, beside 10.json, which gives this user 0000:00:04.0.
     void write_policy(const std::string& name, const std::string& text) const;
+    [[nodiscard]] std::filesystem::path run_folder() const { return work_ / "run"; }
     [[nodiscard]] std::filesystem::path policy_folder() const { return work_ / "etc" / "policy.d"; }
     // What an administrator's Reload is answered: empty when it was done. `view`, when given, is what it changed.
     std::string reload(const Served& admin, ipc::ManagerView* view = nullptr) const;
