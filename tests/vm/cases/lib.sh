@@ -115,9 +115,11 @@ print(sum(a["MemoryReserved"] for a in json.load(sys.stdin) if a["Uid"] == int(s
 reserved_is() { [ "$(reserved "$1")" = "$2" ]; }
 
 finish() {
-    if journalctl -b --no-pager -o cat | grep -qE 'SIGSYS|status=31/SYS'; then
-        echo "FAIL a process was killed for a system call outside its list:"
-        journalctl -b --no-pager -o cat | grep -E 'SIGSYS|status=31/SYS' | head -5
+    # A system call outside of a process's list; a crash.
+    local faults='SIG(SYS|SEGV|BUS|ABRT)|status=(31/SYS|11/SEGV|7/BUS|6/ABRT)'
+    if journalctl -b --no-pager -o cat | grep -qE "$faults"; then
+        echo "FAIL a process of the daemon's was killed by the kernel or itself:"
+        journalctl -b --no-pager -o cat | grep -E "$faults" | head -5
         failures=$((failures + 1))
     fi
     if [ "$failures" -gt 0 ]; then
