@@ -1,6 +1,7 @@
 """What a hostile client does: hostile.py ACT ARGUMENT...; says what came of it, and fails where it got its way."""
 import ctypes
 import os
+import resource
 import select
 import signal
 import socket
@@ -179,7 +180,24 @@ def processes(*pids):
         if libc.ptrace(16, pid, None, None) != 0:  # PTRACE_ATTACH
             raise OSError(ctypes.get_errno(), "ptrace")
 
+    def system_call(number, *arguments):
+        if libc.syscall(ctypes.c_long(number), *(ctypes.c_long(argument) for argument in arguments)) < 0:
+            raise OSError(ctypes.get_errno(), str(number))
+
+    # Where its first page of code lies does not matter: who may not look is refused before that is looked at.
+    buffer = ctypes.create_string_buffer(16)
+    vector = (ctypes.c_long * 2)(ctypes.addressof(buffer), 16)
+    vectors = (ctypes.addressof(vector), 1, ctypes.addressof(vector), 1, 0)
     acts = {
+        "PTRACE_SEIZE": lambda pid: system_call(101, 0x4206, pid, 0, 0),
+        "pidfd_getfd": lambda pid: system_call(438, os.pidfd_open(pid), 3, 0),
+        "process_vm_readv": lambda pid: system_call(310, pid, *vectors),
+        "process_vm_writev": lambda pid: system_call(311, pid, *vectors),
+        "prlimit": lambda pid: resource.prlimit(pid, resource.RLIMIT_MEMLOCK, (1 << 40, 1 << 40)),
+        "prlimit, to look": lambda pid: resource.prlimit(pid, resource.RLIMIT_MEMLOCK),
+        "ioprio_set": lambda pid: system_call(251, 1, pid, 3 << 13),
+        "kcmp": lambda pid: system_call(312, os.getpid(), pid, 0, 0, 0),
+        "process_madvise": lambda pid: system_call(440, os.pidfd_open(pid), ctypes.addressof(vector), 1, 20, 0),
         "SIGKILL": lambda pid: os.kill(pid, signal.SIGKILL),
         "SIGSTOP": lambda pid: os.kill(pid, signal.SIGSTOP),
         "SIGKILL by pidfd": lambda pid: signal.pidfd_send_signal(os.pidfd_open(pid), signal.SIGKILL),
