@@ -1,6 +1,6 @@
-"""What the kernel itself says of an account's limit: kernel_count.py KEEPER-PID LIMIT, as root. A process that is none of
-the daemon's, with that keeper's uid and a RLIMIT_MEMLOCK of LIMIT, pins pages with a device of its own (0000:00:05.0)
-until the kernel refuses; prints how many it could."""
+"""What the kernel itself says of an account's limit: kernel_count.py KEEPER-PID|--uid UID LIMIT, as root. A process that is
+none of the daemon's, with that keeper's uid and a RLIMIT_MEMLOCK of LIMIT, pins pages with a device of its own
+(0000:00:05.0) until the kernel refuses; prints how many it could."""
 import ctypes
 import errno
 import fcntl
@@ -13,11 +13,13 @@ import sys
 BIND, ATTACH, IOAS_ALLOC, IOAS_MAP = 0x3B76, 0x3B77, 0x3B81, 0x3B85
 READABLE, WRITEABLE, FIXED, PAGE = 4, 2, 1, 4096
 
-pid, limit = sys.argv[1], int(sys.argv[2])
-uid = os.stat(f"/proc/{pid}").st_uid
-for line in open(f"/proc/{pid}/status"):
-    if line.startswith("Uid:"):
-        uid = int(line.split()[1])
+limit = int(sys.argv[-1])
+if sys.argv[1] == "--uid":
+    uid = int(sys.argv[2])
+else:
+    for line in open(f"/proc/{sys.argv[1]}/status"):
+        if line.startswith("Uid:"):
+            uid = int(line.split()[1])
 (name,) = os.listdir("/sys/bus/pci/devices/0000:00:05.0/vfio-dev")
 iommu, device = os.open("/dev/iommu", os.O_RDWR), os.open(f"/dev/vfio/devices/{name}", os.O_RDWR)
 resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))
