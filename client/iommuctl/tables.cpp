@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <pwd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdint>
@@ -75,6 +76,16 @@ std::string state_of(const json& device) {
 bool flag_of(const json& object, const char* key) {
     const auto found = object.find(key);
     return found != object.end() && found->is_boolean() && found->get<bool>();
+}
+
+// In mode direct nobody but the kernel knows what a program asked for in vain.
+std::string limit_of(const json& lease) {
+    const std::string reserved = size_of(lease, "MemoryReserved");
+    return text_of(lease, "Mode") != "direct"
+               ? reserved
+               : reserved +
+                     ": a map of more fails with ENOMEM, by the RLIMIT_MEMLOCK of its program, which is the sum of "
+                     "the user's leases of mode direct";
 }
 
 std::string counts_of(const json& counts) {
@@ -160,7 +171,15 @@ std::string leases_text(const json& leases, const Style& style) {
                    size_of(lease, "MemoryMapped"), size_of(lease, "MemoryReserved"), list_of(lease, "Devices"),
                    text_of(lease, "Label")});
     }
-    return table.text(style);
+    std::string text = table.text(style);
+    const auto direct = [](const json& lease) { return text_of(lease, "Mode") == "direct"; };
+    if (style.legend && std::any_of(leases.begin(), leases.end(), direct)) {
+        text +=
+            "Mode direct: the program maps by itself; the kernel refuses it more than its user has RESERVED in leases "
+            "of "
+            "this mode (ENOMEM).\n";
+    }
+    return text;
 }
 
 std::string lease_text(const json& lease) {
@@ -172,7 +191,7 @@ std::string lease_text(const json& lease) {
                     {"Account", user_of(lease, "Account")},
                     {"Holder", user_of(lease, "Holder")},
                     {"Holder's pid", number_of(lease, "HolderPid")},
-                    {"Memory reserved", size_of(lease, "MemoryReserved")},
+                    {"Memory reserved", limit_of(lease)},
                     {"Memory mapped", size_of(lease, "MemoryMapped")},
                     {"Created", time_of(lease, "Created")}});
 }

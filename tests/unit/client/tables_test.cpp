@@ -84,6 +84,16 @@ TEST(Leases, AreALineEachAndPrintable) {
         "a\\x1b[2Jb\n");
 }
 
+TEST(Leases, OfModeDirectSayWhoRefusesMore) {
+    json direct = lease();
+    direct["Mode"] = "direct";
+
+    EXPECT_THAT(leases_text(json::array({lease(), direct}), {}),
+                HasSubstr("\nMode direct: the program maps by itself"));
+    EXPECT_THAT(leases_text(json::array({lease(), direct}), {.legend = false}), Not(HasSubstr("Mode direct:")));
+    EXPECT_THAT(lease_text(direct), HasSubstr("Memory reserved: 12 MiB: a map of more fails with ENOMEM"));
+}
+
 TEST(Leases, ShowAllOfOne) {
     EXPECT_THAT(lease_text(lease()), HasSubstr("Memory reserved: 12 MiB\n"));
     EXPECT_THAT(lease_text(lease()), HasSubstr("Created:         2023-11-1"));
