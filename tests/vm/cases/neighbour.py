@@ -1,5 +1,5 @@
-"""Somebody else's day: neighbour.py DEVICE acquires, maps, unmaps and releases again and again, until a line comes in; then
-says how often, and how long one call took at most. Ends with an error when one fails."""
+"""Somebody else's day: neighbour.py DEVICE [COUNT] acquires, maps, unmaps and releases again and again, COUNT times or until a
+line comes in; then says how often, and how long one call took at most. Ends with an error when one fails."""
 import os
 import select
 import sys
@@ -9,6 +9,7 @@ import bus
 import lease
 
 device, longest, rounds = sys.argv[1], 0.0, 0
+most = int(sys.argv[2]) if len(sys.argv) > 2 else None
 client = bus.Bus(timeout=300)
 
 
@@ -21,7 +22,7 @@ def timed(call, *arguments, **options):
 
 
 memory = lease.memory(lease.PAGE)
-while not select.select([sys.stdin], [], [], 0)[0]:
+while rounds != most and (most or not select.select([sys.stdin], [], [], 0)[0]):
     path, fds = timed(client.acquire, [device], memory=lease.PAGE)
     channel = lease.Lease(fds.pop("lease"))
     for want in (0, lease.MEMORY_LIMIT):
