@@ -1,4 +1,4 @@
-// The ledger against the simplest thing that could be right: lists of leases, summed up in 128 bits. A million random
+// The ledger against the simplest thing that could be right: lists of leases, summed up in 128 bits. Ten million random
 // operations; IOMMUD_PROPERTY_OPERATIONS asks for another number.
 #include <gtest/gtest.h>
 
@@ -301,7 +301,7 @@ class World {
 
 std::uint64_t operations() {
     const char* asked = std::getenv("IOMMUD_PROPERTY_OPERATIONS");  // NOLINT(concurrency-mt-unsafe): one thread
-    const auto number = asked == nullptr ? std::optional<std::uint64_t>(1'000'000) : parse_bytes(asked);
+    const auto number = asked == nullptr ? std::optional<std::uint64_t>(10'000'000) : parse_bytes(asked);
     return number.value_or(0);
 }
 
