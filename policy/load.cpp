@@ -10,19 +10,28 @@
 namespace iommud::policy {
 namespace {
 
+// What is said once, in one file: `where` remembers which.
+bool first_time(LoadContext& context, const JsonValue& value, const Policy& policy, std::optional<Where>& where) {
+    if (where) {
+        context.error_at(value, fmt::format("already given at {}", policy.text(*where)));
+        return false;
+    }
+    where = context.where(value);
+    return true;
+}
+
 void read_host(LoadContext& context, const JsonValue& value, Policy& policy) {
-    const ObjectReader reader(context, value, {"memory"});
-    const auto memory = reader.require("memory");
-    if (!memory) {
-        return;
+    const ObjectReader reader(context, value, {"memory", "bus_acquire"});
+    if (const auto bus_acquire = reader.find("bus_acquire")) {
+        if (first_time(context, *bus_acquire, policy, policy.bus_acquire_where)) {
+            policy.bus_acquire = read_boolean(context, *bus_acquire).value_or(false);
+        }
+    } else if (!reader.find("memory")) {
+        static_cast<void>(reader.require("memory"));
     }
-    if (policy.host_where) {
-        context.error_at(*memory, fmt::format("already given at {}", policy.text(*policy.host_where)));
-        return;
-    }
-    policy.host_where = context.where(*memory);
-    if (const auto bytes = read_size(context, *memory)) {
-        policy.host_memory = *bytes;
+    const auto memory = reader.find("memory");
+    if (memory && first_time(context, *memory, policy, policy.host_where)) {
+        policy.host_memory = read_size(context, *memory).value_or(policy.host_memory);
     }
 }
 

@@ -18,7 +18,7 @@ void sort_unique(std::vector<std::uint32_t>& numbers) {
     numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
 }
 
-// Which container somebody is in is always known: by the socket.
+// Which container somebody is in is known by the socket.
 bool in_endpoint(const SubjectPattern& pattern, const Subject& subject) {
     return !pattern.endpoint || (subject.container && pattern.endpoint->matches(subject.container->id));
 }
@@ -53,7 +53,7 @@ bool deny_subject(const SubjectPattern& pattern, const Asker& asker) {
            (!pattern.uids || std::any_of(uids.begin(), uids.end(), in_range)) &&
            (!pattern.group || contains(asker.denied_as_groups, *pattern.group)) &&
            (!pattern.unit || !unit_known || *asker.subject.unit == *pattern.unit) &&
-           in_endpoint(pattern, asker.subject);
+           (!asker.subject.container_known || in_endpoint(pattern, asker.subject));
 }
 
 bool matches(const DevicePattern& pattern, const DeviceText& device, Effect effect) {
@@ -154,6 +154,12 @@ void look_up_units(const SubjectIndex& index, Effect effect, const Subject& subj
     if (subject.container) {
         append_found(index.by_endpoint, subject.container->id, rules);
         append_all(index.by_endpoints, rules);
+    }
+    if (effect == Effect::deny && !subject.container_known) {
+        append_all(index.by_endpoints, rules);
+        for (const auto& [id, named] : index.by_endpoint) {
+            append_all(named, rules);
+        }
     }
 }
 

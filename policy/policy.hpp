@@ -158,6 +158,8 @@ struct Policy {
     std::vector<std::string> files;
     std::uint64_t host_memory = 0;    // bytes, for all accounts together
     std::optional<Where> host_where;  // absent: the default holds
+    bool bus_acquire = false;         // whether leases can be had on the system bus, too
+    std::optional<Where> bus_acquire_where;
     std::vector<AccountEntry> accounts;
     std::vector<Rule> rules;
     Names names;

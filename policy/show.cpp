@@ -60,7 +60,9 @@ ipc::Texts ShownEntry::texts() const {
 }
 
 std::vector<ShownEntry> show(const Policy& policy) {
-    std::vector<ShownEntry> entries{{"host", "", format_bytes(policy.host_memory) + " for all accounts together",
+    std::vector<ShownEntry> entries{{"host", "",
+                                     format_bytes(policy.host_memory) + " for all accounts together" +
+                                         (policy.bus_acquire ? "; leases on the system bus, too" : ""),
                                      policy.host_where ? policy.text(*policy.host_where) : ""}};
     for (const AccountEntry& account : policy.accounts) {
         entries.push_back(shown(policy, account));

@@ -27,6 +27,8 @@ struct Subject {
     std::optional<std::string> unit;
     bool has_pidfd = false;  // the kernel gave one; without it no unit, no `direct`, no `legacy` (DESIGN I3)
     std::optional<Container> container = std::nullopt;  // nothing: came through the host's own socket
+    // Whether `container` says all there is to it. On the system bus it does not: a deny for any endpoint matches.
+    bool container_known = true;
 };
 
 // Nothing for an attribute that could not be read: a deny that asks for it matches, an allow does not.

@@ -56,7 +56,7 @@ enum class KernelInterface : std::uint8_t { iommufd = 0, type1 = 1, simulated = 
 enum class ConnectionKind : std::uint8_t {
     client = 0,      // /run/iommud/bus
     admin = 1,       // /run/iommud/admin/bus, peer uid 0 of the initial user namespace
-    system_bus = 2,  // org.iommud1 on the system bus: everybody, read-only
+    system_bus = 2,  // org.iommud1 on the system bus: everybody, as far as policy's "bus_acquire" goes
 };
 [[nodiscard]] constexpr bool valid_enum(ConnectionKind kind) {
     return kind <= ConnectionKind::system_bus;
@@ -111,6 +111,11 @@ enum class LeaseState : std::uint8_t {
     return "invalid";
 }
 
+// Where leases were given that came over the system bus. No container's key has a space.
+inline constexpr const char* bus_endpoint = "system bus";
+// Among the manager's features when policy says "bus_acquire".
+inline constexpr const char* bus_feature = "bus_acquire";
+
 // What the monitor must know of a lease after a restart; the vault keeps its bytes and does not read them.
 struct LeaseRecord {
     LeaseId id = 0;
@@ -119,7 +124,7 @@ struct LeaseRecord {
     std::vector<std::uint32_t> account_groups;
     std::uint32_t holder_uid = 0;  // may see and end it, through the same endpoint
     std::uint32_t holder_pid = 0;  // for people to read; never acted upon
-    std::string endpoint;          // empty: the host's sockets
+    std::string endpoint;          // empty: the host's sockets; `bus_endpoint`: the system bus
     Mode mode = Mode::managed;
     std::string label;
     std::string rule;                // id of the allow rule that covered it

@@ -23,6 +23,7 @@ enum class MessageType : std::uint32_t {
     policy_request = 8,
     open_endpoint_request = 9,
     close_endpoint_request = 10,
+    vouched_request = 11,
     // monitor -> worker
     worker_start = 32,
     manager_view = 33,
@@ -152,6 +153,17 @@ struct CloseEndpointRequest {  // admin only
     std::string id;
     bool if_ended = false;  // only when its container has ended
     auto fields() { return std::tie(cookie, id, if_ended); }
+};
+
+// From the system bus's worker only, and only what is open there: `request` is the frame of another request, asked by
+// somebody whose uid and groups the bus told the worker.
+struct VouchedRequest {
+    static constexpr MessageType type = MessageType::vouched_request;
+    std::uint64_t cookie = 0;  // that of `request`
+    std::uint32_t uid = 0xffffffff;
+    std::vector<std::uint32_t> groups;
+    Bytes request;
+    auto fields() { return std::tie(cookie, uid, groups, request); }
 };
 
 // ---- monitor -> worker

@@ -96,7 +96,7 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
          .created_usec = now_usec(),
          .devices = request.devices});
     lease.charge = std::move(*charge);
-    lease.grant = Waiter{connection.weak_from_this(), request.cookie};
+    lease.grant = Waiter{connection.answers_to(), request.cookie};
 
     if (direct) {
         monitor.limit_keepers(account.uid);

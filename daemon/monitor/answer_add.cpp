@@ -72,7 +72,7 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
         return;
     }
     lease->adding = request.devices;
-    lease->addition = Waiter{connection.weak_from_this(), request.cookie};
+    lease->addition = Waiter{connection.answers_to(), request.cookie};
     for (const PciAddress& device : request.devices) {
         monitor.leases().index_device(device, lease->record.id);
         lease->record.devices.push_back(device);

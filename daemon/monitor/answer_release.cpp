@@ -28,7 +28,7 @@ void answer_release(Monitor& monitor, Connection& connection, const ipc::Release
                                                              lease->releases.size(), request.lease)});
         return;
     }
-    lease->releases.push_back({connection.weak_from_this(), request.cookie});
+    lease->releases.push_back({connection.answers_to(), request.cookie});
     if (lease->releases.size() == 1) {
         monitor.keepers().take_back(*lease, 0, "released");
     }

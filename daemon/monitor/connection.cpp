@@ -25,8 +25,18 @@ Connection::Connection(Monitor& monitor, ConnectionKind kind, Identity who, Uniq
       kind_(kind),
       who_(std::move(who)),
       via_(std::move(via)),
-      endpoint_(via_ ? via_->key() : std::string()),
+      endpoint_(kind == ConnectionKind::system_bus ? std::string(bus_endpoint)
+                : via_                             ? via_->key()
+                                                   : std::string()),
       socket_(std::move(socket)),
+      retry_(monitor.io()) {}
+
+Connection::Connection(Monitor& monitor, Connection& bus, Identity who)
+    : monitor_(monitor),
+      kind_(bus.kind_),
+      who_(std::move(who)),
+      bus_(bus.shared_from_this()),
+      endpoint_(bus.endpoint_),
       retry_(monitor.io()) {}
 
 Connection::~Connection() {

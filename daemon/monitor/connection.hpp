@@ -23,6 +23,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     // `via`: the endpoint that it came through; none for the host's sockets.
     Connection(Monitor& monitor, ConnectionKind kind, Identity who, UniqueFd socket,
                std::shared_ptr<const EndpointRecord> via = nullptr);
+    // Somebody on the system bus, for one request. `bus` is the connection of the worker that vouches for him, and that
+    // the answers go to.
+    Connection(Monitor& monitor, Connection& bus, Identity who);
     ~Connection();
 
     // A connection costs one descriptor until its first byte: the worker is started then.
@@ -36,12 +39,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
     [[nodiscard]] const std::shared_ptr<const EndpointRecord>& via() const { return via_; }
     [[nodiscard]] Admission::Party party() const { return {who_.uid, endpoint_}; }
     [[nodiscard]] std::optional<std::uint32_t> slot() const { return slot_; }
-    [[nodiscard]] bool serving() const { return worker_ != nullptr; }
+    [[nodiscard]] bool serving() const { return bus_ ? bus_->serving() : worker_ != nullptr; }
+    // Not the kernel but the system bus's worker says who it is.
+    [[nodiscard]] bool vouched() const { return bus_ != nullptr; }
+    // Whose worker an answer goes to that comes later.
+    [[nodiscard]] std::weak_ptr<Connection> answers_to() { return bus_ ? bus_ : weak_from_this(); }
 
     template <class Message>
     void send(const Message& message, std::vector<UniqueFd>&& fds = {}) {
-        if (worker_) {
-            worker_->send(message, std::move(fds));
+        if (const auto& worker = bus_ ? bus_->worker_ : worker_) {
+            worker->send(message, std::move(fds));
         }
     }
     void fail_request(std::uint64_t cookie, const Error& error);
@@ -57,7 +64,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     ConnectionKind kind_;
     Identity who_;
     std::shared_ptr<const EndpointRecord> via_;
-    std::string endpoint_;                                        // via_'s key; empty: the host's
+    std::shared_ptr<Connection> bus_;                             // of one who is vouched for
+    std::string endpoint_;                                        // via_'s key; empty: the host's; or bus_endpoint
     UniqueFd socket_;                                             // until the worker has it
     std::optional<boost::asio::posix::stream_descriptor> watch_;  // borrows socket_
     boost::asio::steady_timer retry_;

@@ -227,7 +227,8 @@ void Endpoints::settle() {
     for (const auto& [id, lease] : monitor_.leases().all()) {
         const std::string& key = lease->record.endpoint;
         const auto same = [&key](const auto& entry) { return entry.second->record->key() == key; };
-        if (!key.empty() && lease->state < LeaseState::releasing && std::none_of(open_.begin(), open_.end(), same)) {
+        if (!key.empty() && key != bus_endpoint && lease->state < LeaseState::releasing &&
+            std::none_of(open_.begin(), open_.end(), same)) {
             monitor_.keepers().take_back(*lease, 0, "its container has ended");
         }
     }

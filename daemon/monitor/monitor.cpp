@@ -114,6 +114,9 @@ std::vector<std::string> Monitor::features() const {
     if (kernel_ != KernelInterface::type1) {
         features.emplace_back("direct");
     }
+    if (policy_.current().bus_acquire) {
+        features.emplace_back(bus_feature);
+    }
     if (options_.simulated) {
         features.emplace_back("simulated");
     }
@@ -224,6 +227,7 @@ void Monitor::accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<con
 void Monitor::start_system_bus_worker() {
     auto connection = std::make_shared<Connection>(*this, ConnectionKind::system_bus, Identity{}, UniqueFd());
     if (admission_.enter(connection->party()) == nullptr) {
+        bus_back_off_.started(BackOff::Clock::now());
         connections_.push_back(connection);
         connection->start_worker();
     }
@@ -272,18 +276,27 @@ void Monitor::worker_exited(const ipc::WorkerExited& exit) {
     }
     const std::shared_ptr<Connection> connection = found->second;
     slots_.erase(found);
-    if (exit.status != "exited 0" && connection->serving()) {
+    const bool on_bus = connection->kind() == ConnectionKind::system_bus;
+    if (exit.status != "exited 0" && connection->serving() && !on_bus) {
         log::warning(fmt::format("the worker of {} {}", connection->who().text(), exit.status));
     }
     drop(*connection);
-    if (connection->kind() == ConnectionKind::system_bus) {
-        bus_retry_.expires_after(std::chrono::seconds(2));
-        bus_retry_.async_wait([this](const boost::system::error_code& error) {
-            if (!error) {
-                start_system_bus_worker();
-            }
-        });
+    if (on_bus) {
+        return_to_system_bus(exit.status);
     }
+}
+
+// The bus is restarted, or gone, or has given our name to somebody else: until that is over there is one line of it.
+void Monitor::return_to_system_bus(const std::string& status) {
+    const auto [wait, first] = bus_back_off_.failed(BackOff::Clock::now());
+    log::write(first ? log::Priority::warning : log::Priority::debug,
+               fmt::format("the worker of the system bus {}: another is started", status));
+    bus_retry_.expires_after(wait);
+    bus_retry_.async_wait([this](const boost::system::error_code& error) {
+        if (!error) {
+            start_system_bus_worker();
+        }
+    });
 }
 
 void Monitor::for_each_connection(const std::function<void(Connection&)>& action) {

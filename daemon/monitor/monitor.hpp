@@ -17,6 +17,7 @@
 #include "daemon/inventory/uevent.hpp"
 #include "daemon/ledger/ledger.hpp"
 #include "daemon/monitor/admission.hpp"
+#include "daemon/monitor/back_off.hpp"
 #include "daemon/monitor/connection.hpp"
 #include "daemon/monitor/endpoints.hpp"
 #include "daemon/monitor/keepers.hpp"
@@ -77,6 +78,7 @@ class Monitor {
 
   private:
     void start_system_bus_worker();
+    void return_to_system_bus(const std::string& status);
     void worker_exited(const ipc::WorkerExited& exit);
     void holdings_complete();
     void apply_limits();
@@ -113,6 +115,7 @@ class Monitor {
     boost::asio::signal_set signals_;
     boost::asio::steady_timer watchdog_;
     boost::asio::steady_timer bus_retry_;
+    BackOff bus_back_off_;
 };
 
 }  // namespace iommud::monitor

@@ -14,6 +14,7 @@ std::vector<std::string> Options::policy_folders() const {
 Options parse_options(int argc, char** argv) {
     Options options;
     std::string kernel = "auto";
+    bool system_bus = false;
     bool no_system_bus = false;
     CLI::App app("iommud: decides who may have which DMA-capable device, and how much pinned memory", "iommud");
     app.add_option("--kernel", kernel, "auto, or simulated: no device and no kernel feature, as any user")
@@ -21,6 +22,7 @@ Options parse_options(int argc, char** argv) {
     app.add_option("--run", options.run, "folder of the sockets")->capture_default_str();
     app.add_option("--config", options.config, "folder of policy.d")->capture_default_str();
     app.add_flag("--no-system-bus", no_system_bus, "do not serve org.iommud1 on the system bus");
+    app.add_flag("--system-bus", system_bus, "serve it there although the kernel is simulated");
     app.add_flag("--verbose", options.verbose, "log what is decided, too");
     app.set_version_flag("--version", IOMMUD_VERSION);
     try {
@@ -30,7 +32,7 @@ Options parse_options(int argc, char** argv) {
         std::exit(status == 0 ? 0 : 2);  // NOLINT(concurrency-mt-unsafe): one thread
     }
     options.simulated = kernel == "simulated";
-    options.system_bus = !no_system_bus && !options.simulated;
+    options.system_bus = !no_system_bus && (system_bus || !options.simulated);
     return options;
 }
 

@@ -43,6 +43,7 @@ policy::Subject subject_of(const Connection& connection) {
     subject.groups = who.groups;
     subject.unit = who.unit;
     subject.has_pidfd = who.pidfd.valid();
+    subject.container_known = !connection.vouched();
     if (const EndpointRecord* via = connection.via().get()) {
         subject.container = policy::Container{via->id, via->owner, via->annotations};
     }

@@ -18,7 +18,8 @@ bool may_see(const Connection& connection, const LeaseRecord& record) {
         case ConnectionKind::client:
             return record.holder_uid == connection.who().uid && record.endpoint == connection.endpoint();
         case ConnectionKind::system_bus:
-            return false;
+            return record.endpoint == connection.endpoint() &&
+                   (!connection.vouched() || record.holder_uid == connection.who().uid);
     }
     return false;
 }

@@ -14,6 +14,7 @@ class Connection;
 class Monitor;
 
 // Whether `connection` may see and end the lease: its own uid's, through its own endpoint (I9). An administrator: all.
+// The system bus's worker itself, for which nobody is vouched: all that were given there, of which it tells each his.
 [[nodiscard]] bool may_see(const Connection& connection, const LeaseRecord& record);
 
 [[nodiscard]] ipc::LeaseView view_of(const Lease& lease);

@@ -117,12 +117,18 @@ Result<std::uint64_t> read_number(sd_bus_message* call) {
     return result <= 0 ? Result<std::uint64_t>(unreadable(result)) : number;
 }
 
-Result<void> check_carries_fds(sd_bus_message* call) {
-    if (sd_bus_can_send(sd_bus_message_get_bus(call), SD_BUS_TYPE_UNIX_FD) > 0) {
-        return {};
+Result<void> check_carries_fds(sd_bus_message* call, ConnectionKind kind, std::size_t fds) {
+    if (sd_bus_can_send(sd_bus_message_get_bus(call), SD_BUS_TYPE_UNIX_FD) <= 0) {
+        return fail(ErrorCode::invalid_argument,
+                    "this connection carries no descriptors: its handshake has no NEGOTIATE_UNIX_FD");
     }
-    return fail(ErrorCode::invalid_argument,
-                "this connection carries no descriptors: its handshake has no NEGOTIATE_UNIX_FD");
+    if (kind == ConnectionKind::system_bus && fds > most_fds_on_system_bus) {
+        return fail(ErrorCode::invalid_argument,
+                    fmt::format("the answer would have {} descriptors, the system bus carries {}; connect to "
+                                "unix:path=/run/iommud/bus",
+                                fds, most_fds_on_system_bus));
+    }
+    return {};
 }
 
 }  // namespace iommud::worker

@@ -15,7 +15,7 @@ namespace iommud::worker {
 [[nodiscard]] Result<std::string> read_string(sd_bus_message* call, char type);      // s or o
 [[nodiscard]] Result<std::uint64_t> read_number(sd_bus_message* call);               // t
 
-// Before a request whose answer has descriptors: whether the connection of `call` carries any.
-[[nodiscard]] Result<void> check_carries_fds(sd_bus_message* call);
+// Before a request whose answer has `fds` descriptors: whether the connection of `call` carries them.
+[[nodiscard]] Result<void> check_carries_fds(sd_bus_message* call, ConnectionKind kind, std::size_t fds);
 
 }  // namespace iommud::worker

@@ -26,7 +26,8 @@ using MessagePtr = std::unique_ptr<sd_bus_message, MessageDeleter>;
 // The server's side of a connected stream socket, not started: sd_bus_start(3) reads and parses the first bytes, which
 // the caller must not let happen before the process is confined. Throws Fatal.
 [[nodiscard]] BusPtr serve_client(UniqueFd connection);
-// The system bus, with our name on it. Waits for the bus. Throws Fatal.
+// The system bus, with our name on it; null when there is no bus, or the name is somebody else's. Waits for the bus.
+// Throws Fatal.
 [[nodiscard]] BusPtr join_system_bus();
 
 // For calls that fail only without memory or by our own mistake. Throws Fatal.

@@ -17,6 +17,9 @@ constexpr std::uint64_t most_data = 48 * MiB;
 // next one ends the connection. 64 requests with a delivery each fit in.
 constexpr std::uint64_t most_fds = 1024;
 
+// There each of 512 requests may have 16 in its message, and a delivery.
+constexpr std::uint64_t most_fds_on_bus = 16 * 1024;
+
 // A limit that is lower already stays.
 void lower_limit(__rlimit_resource resource, rlim_t most) {
     rlimit now{};
@@ -31,7 +34,7 @@ void confine(ConnectionKind kind) {
 #ifndef IOMMUD_SANITIZED  // whose run-time maps terabytes of shadow
     lower_limit(RLIMIT_DATA, most_data);
 #endif
-    lower_limit(RLIMIT_NOFILE, most_fds);
+    lower_limit(RLIMIT_NOFILE, kind == ConnectionKind::system_bus ? most_fds_on_bus : most_fds);
     sandbox::forbid_dumps();
     if (kind == ConnectionKind::system_bus) {
         sandbox::enter_seccomp(sandbox::bus_worker_filter);

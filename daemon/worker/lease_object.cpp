@@ -2,6 +2,7 @@
 #include "daemon/worker/arguments.hpp"
 #include "daemon/worker/names.hpp"
 #include "daemon/worker/paths.hpp"
+#include "daemon/worker/replies.hpp"
 #include "daemon/worker/session.hpp"
 #include "daemon/worker/text.hpp"
 
@@ -33,15 +34,15 @@ Result<void> add(Session& session, sd_bus_message* call) {
     if (!lease) {
         return tl::unexpected(lease.error());
     }
-    if (auto carried = check_carries_fds(call); !carried) {
-        return carried;
-    }
     auto devices = read_addresses(call);
     if (!devices) {
         return tl::unexpected(devices.error());
     }
     if (auto options = read_options(call).and_then(parse_no_options); !options) {
         return options;
+    }
+    if (auto carried = check_carries_fds(call, session.kind, devices->size()); !carried) {
+        return carried;
     }
     ipc::AddRequest request{.cookie = 0, .lease = *lease, .devices = *devices};
     return session.requests.begin(call, RequestKind::add, std::move(request), std::move(*devices));
@@ -122,7 +123,111 @@ int list_leases(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_erro
         session.replica.leases(), [](const auto& entry) { return lease_path(entry.first); }, nodes, session.failure);
 }
 
+// ---- the system bus: sd-bus would answer by a vtable before anybody can say who asks
+
+void append_property(sd_bus_message* reply, const sd_bus_vtable& property, const LeaseView& view) {
+    sd_bus_error unused = SD_BUS_ERROR_NULL;
+    const auto& of = property.x.property;
+    must(sd_bus_message_open_container(reply, 'v', of.signature), "open a variant");
+    must(of.get(sd_bus_message_get_bus(reply), "", lease_interface, of.member, reply, const_cast<LeaseView*>(&view),
+                &unused),
+         "append a property");
+    must(sd_bus_message_close_container(reply), "close a variant");
+}
+
+bool is_property(const sd_bus_vtable& entry) {
+    return entry.type == _SD_BUS_VTABLE_PROPERTY;
+}
+
+MessagePtr all_properties(sd_bus_message* call, const LeaseView& view) {
+    MessagePtr reply = empty_reply(call);
+    must(sd_bus_message_open_container(reply.get(), 'a', "{sv}"), "open the properties");
+    for (const sd_bus_vtable& entry : vtable) {
+        if (is_property(entry)) {
+            must(sd_bus_message_open_container(reply.get(), 'e', "sv"), "open an entry");
+            must(append(reply.get(), entry.x.property.member), "append a name");
+            append_property(reply.get(), entry, view);
+            must(sd_bus_message_close_container(reply.get()), "close an entry");
+        }
+    }
+    must(sd_bus_message_close_container(reply.get()), "close the properties");
+    return reply;
+}
+
+Result<MessagePtr> one_property(sd_bus_message* call, const LeaseView& view, const std::string& name) {
+    for (const sd_bus_vtable& entry : vtable) {
+        if (is_property(entry) && name == entry.x.property.member) {
+            MessagePtr reply = empty_reply(call);
+            append_property(reply.get(), entry, view);
+            return reply;
+        }
+    }
+    return fail(ErrorCode::invalid_argument, "a lease has no property " + in_quotes(name));
+}
+
+// Get, with a name, or GetAll.
+Result<void> get_properties(Session& session, sd_bus_message* call) {
+    const auto lease = lease_of(call);
+    const auto interface = read_string(call, SD_BUS_TYPE_STRING);
+    if (!lease || !interface || *interface != lease_interface) {
+        return fail(ErrorCode::invalid_argument, std::string("a lease has the properties of ") + lease_interface);
+    }
+    const bool all = std::string_view(sd_bus_message_get_member(call)) == "GetAll";
+    const auto name = all ? Result<std::string>("") : read_string(call, SD_BUS_TYPE_STRING);
+    if (!name) {
+        return tl::unexpected(name.error());
+    }
+    return session.requests.answer_whom(
+        call,
+        [&replica = session.replica, id = *lease, all, name = *name](sd_bus_message* asked,
+                                                                     std::uint32_t uid) -> Result<MessagePtr> {
+            const LeaseView* const view = replica.lease(id);
+            if (view == nullptr || view->record.holder_uid != uid) {
+                return fail(ErrorCode::no_such_lease, "uid " + std::to_string(uid) + " has no such lease here");
+            }
+            return all ? all_properties(asked, *view) : one_property(asked, *view, name);
+        });
+}
+
+struct BusCall {
+    const char* interface;
+    const char* member;
+    const char* signature;
+    Result<void> (*handle)(Session& session, sd_bus_message* call);
+};
+constexpr const char* properties_interface = "org.freedesktop.DBus.Properties";
+constexpr BusCall bus_calls[] = {{lease_interface, "Release", "a{sv}", release},
+                                 {lease_interface, "Add", "asa{sv}", add},
+                                 {properties_interface, "Get", "ss", get_properties},
+                                 {properties_interface, "GetAll", "s", get_properties}};
+
+const BusCall* find_bus_call(sd_bus_message* call) {
+    for (const BusCall& known : bus_calls) {
+        if (sd_bus_message_is_method_call(call, known.interface, known.member) > 0) {
+            return &known;
+        }
+    }
+    return nullptr;
+}
+
+Result<void> handle_bus_call(Session& session, sd_bus_message* call) {
+    const BusCall& known = *find_bus_call(call);
+    if (sd_bus_message_has_signature(call, known.signature) <= 0) {
+        return fail(ErrorCode::invalid_argument,
+                    std::string(known.member) + " takes arguments of type " + known.signature);
+    }
+    return known.handle(session, call);
+}
+
+int on_bus_call(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
+    return find_bus_call(call) == nullptr ? 0 : answer<handle_bus_call>(*static_cast<Session*>(userdata), call, error);
+}
+
 }  // namespace
+
+void add_bus_leases(sd_bus* bus, Session& session) {
+    must(sd_bus_add_fallback(bus, nullptr, lease_prefix, on_bus_call, &session), "add the leases of the bus");
+}
 
 void add_leases(sd_bus* bus, Session& session) {
     must(sd_bus_add_fallback(bus, nullptr, lease_prefix, refuse_absent<is_lease>, &session), "refuse other leases");

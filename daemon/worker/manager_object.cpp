@@ -1,4 +1,5 @@
 // /org/iommud1: org.iommud1.Manager.
+#include <algorithm>
 #include <iterator>
 
 #include "daemon/worker/arguments.hpp"
@@ -11,9 +12,11 @@ namespace {
 
 using ipc::ManagerView;
 
-// On the system bus this worker, and not the kernel, would vouch for who asks (hazard C12).
+// On the system bus this worker, and not the kernel, vouches for who asks (hazard C12): policy has to say that it may.
 Result<void> refuse_on_system_bus(const Session& session, const char* method) {
-    if (session.kind != ConnectionKind::system_bus) {
+    const std::vector<std::string>& features = session.replica.manager().features;
+    if (session.kind != ConnectionKind::system_bus ||
+        std::find(features.begin(), features.end(), bus_feature) != features.end()) {
         return {};
     }
     return fail(ErrorCode::access_denied, std::string(method) +
@@ -25,12 +28,12 @@ Result<void> acquire(Session& session, sd_bus_message* call) {
     if (auto refused = refuse_on_system_bus(session, "Acquire"); !refused) {
         return refused;
     }
-    if (auto carried = check_carries_fds(call); !carried) {
-        return carried;
-    }
     auto devices = read_addresses(call);
     if (!devices) {
         return tl::unexpected(devices.error());
+    }
+    if (auto carried = check_carries_fds(call, session.kind, devices->size() + 1); !carried) {
+        return carried;
     }
     const auto options = read_options(call).and_then(parse_acquire_options);
     if (!options) {

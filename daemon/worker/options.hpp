@@ -14,7 +14,8 @@
 
 namespace iommud::worker {
 
-inline constexpr std::size_t most_devices = 32;  // of one request
+inline constexpr std::size_t most_devices = 32;            // of one request
+inline constexpr std::size_t most_fds_on_system_bus = 16;  // one more, and dbus-daemon disconnects us (hazard H3)
 inline constexpr std::size_t most_options = 16;
 inline constexpr std::size_t most_label = 256;                        // bytes
 inline constexpr std::uint64_t most_memory = std::uint64_t{1} << 52;  // bytes: more than any machine has

@@ -87,6 +87,7 @@ Change Replica::apply(ipc::ManagerView view) {
 
 Change Replica::apply(ipc::DeviceView view) {
     const PciAddress address = view.address;
+    view.lease = tells_leases_ ? view.lease : 0;
     return put(devices_, address, std::move(view), std::span<const Property<ipc::DeviceView>>(device_properties));
 }
 
@@ -118,7 +119,7 @@ Delivered Replica::delivered(LeaseId lease, const std::optional<ipc::LeaseView>&
         const auto device = devices_.find(address);
         if (device != devices_.end() && device->second.state == DeviceState::available) {
             device->second.state = DeviceState::leased;
-            device->second.lease = lease;
+            device->second.lease = tells_leases_ ? lease : 0;
             delivered.devices.push_back(address);
         }
     }

@@ -23,6 +23,8 @@ struct Delivered {
 
 class Replica {
   public:
+    // `tells_leases`: whether a device's lease may be seen; on the system bus not even by its holder.
+    explicit Replica(bool tells_leases = true) : tells_leases_(tells_leases) {}
     Change apply(ipc::ManagerView view);
     Change apply(ipc::DeviceView view);
     Change apply(ipc::LeaseView view);
@@ -41,6 +43,7 @@ class Replica {
     [[nodiscard]] const std::map<LeaseId, ipc::LeaseView>& leases() const { return leases_; }
 
   private:
+    bool tells_leases_;
     ipc::ManagerView manager_;
     std::map<PciAddress, ipc::DeviceView> devices_;
     std::map<LeaseId, ipc::LeaseView> leases_;

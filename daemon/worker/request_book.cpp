@@ -7,10 +7,9 @@
 namespace iommud::worker {
 
 Result<std::uint64_t> RequestBook::open(Pending pending) {
-    if (pending_.size() >= most_pending) {
-        return fail(
-            ErrorCode::invalid_argument,
-            fmt::format("{} requests of this connection are waiting for an answer, more are not taken", most_pending));
+    if (pending_.size() >= most_) {
+        return fail(ErrorCode::invalid_argument,
+                    fmt::format("{} requests of this connection are waiting for an answer, more are not taken", most_));
     }
     const std::uint64_t cookie = next_++;
     pending_.emplace(cookie, std::move(pending));

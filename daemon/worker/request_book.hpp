@@ -1,6 +1,7 @@
 // Requests that wait for the monitor's answer: a client cannot make more of them than this.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,6 +15,8 @@
 namespace iommud::worker {
 
 inline constexpr std::size_t most_pending = 64;  // of one connection
+// Of all there are on the system bus, where each sender and each uid has a bound of its own, see Senders.
+inline constexpr std::size_t most_pending_on_bus = 512;
 
 enum class RequestKind {
     acquire,
@@ -24,6 +27,7 @@ enum class RequestKind {
     revoke,
     reload,
     policy,
+    lease_property,
     open_endpoint,
     close_endpoint
 };
@@ -38,11 +42,15 @@ struct Pending {
     ipc::ExplainEntries explain;              // explain: what has come so far
     std::vector<ipc::AccountEntry> accounts;  // accounts: what has come so far
     ipc::PolicyEntries policy;                // policy: what has come so far
+    ipc::Bytes frame;                         // on the system bus: what is asked once it is known by whom
+    // lease_property: the answer to whoever it is.
+    std::function<Result<MessagePtr>(sd_bus_message* call, std::uint32_t uid)> answer;
 };
 
 class RequestBook {
   public:
-    // The new request's cookie; InvalidArgument when most_pending wait already.
+    explicit RequestBook(std::size_t most = most_pending) : most_(most) {}
+    // The new request's cookie; InvalidArgument when as many wait already.
     [[nodiscard]] Result<std::uint64_t> open(Pending pending);
     // Null: answered already, as when a keeper's delivery and the monitor's failure cross. Throws Fatal for a cookie
     // that was never given out: the monitor made it up.
@@ -55,6 +63,7 @@ class RequestBook {
     [[nodiscard]] std::size_t size() const { return pending_.size(); }
 
   private:
+    std::size_t most_;
     std::map<std::uint64_t, Pending> pending_;
     std::uint64_t next_ = 1;
 };

@@ -24,6 +24,66 @@ void append_bounded(List& to, List from) {
 
 }  // namespace
 
+void Requests::ask_who_sends(CallbackFailure& failure) {
+    book_ = RequestBook(most_pending_on_bus);
+    senders_.emplace(
+        bus_, failure,
+        Senders::Handlers{.known = [this](std::uint64_t cookie, const Vouched& who) { known(cookie, who); },
+                          .refused =
+                              [this](std::uint64_t cookie, const Error& error) {
+                                  if (const Pending* const pending = book_.find(cookie)) {
+                                      fail_request(cookie, *pending, error);
+                                  }
+                              },
+                          // With the delivery, if there is one: its lease ends by that.
+                          .vanished = [this](std::uint64_t cookie) { close(cookie); },
+                          .name_lost = [this] { io_.stop(); }});
+}
+
+Result<void> Requests::ask_first(std::uint64_t cookie, sd_bus_message* call, ipc::Bytes frame) {
+    book_.find(cookie)->frame = std::move(frame);
+    Result<void> asked = senders_->ask(cookie, call);
+    if (!asked) {
+        close(cookie);
+    }
+    return asked;
+}
+
+Result<void> Requests::answer_whom(sd_bus_message* call,
+                                   std::function<Result<MessagePtr>(sd_bus_message* call, std::uint32_t uid)> answer) {
+    Pending pending;
+    pending.kind = RequestKind::lease_property;
+    pending.call = MessagePtr(sd_bus_message_ref(call));
+    pending.answer = std::move(answer);
+    const auto cookie = book_.open(std::move(pending));
+    return cookie ? ask_first(*cookie, call, {}) : tl::unexpected(cookie.error());
+}
+
+void Requests::known(std::uint64_t cookie, const Vouched& who) {
+    const Pending* const pending = book_.find(cookie);
+    if (pending == nullptr) {
+        return;
+    }
+    if (pending->kind != RequestKind::lease_property) {
+        const ipc::SendResult result = monitor_.send(
+            ipc::VouchedRequest{.cookie = cookie, .uid = who.uid, .groups = who.groups, .request = pending->frame});
+        const MessagePtr call(sd_bus_message_ref(pending->call.get()));
+        if (const Result<void> taken = sent(cookie, result); !taken) {
+            reply_error(bus_, call.get(), taken.error());
+        }
+        return;
+    }
+    const Result<MessagePtr> reply = pending->answer(pending->call.get(), who.uid);
+    return reply ? finish(cookie, *reply) : fail_request(cookie, *pending, reply.error());
+}
+
+void Requests::close(std::uint64_t cookie) {
+    book_.close(cookie);
+    if (senders_) {
+        senders_->done(cookie);
+    }
+}
+
 Result<void> Requests::sent(std::uint64_t cookie, ipc::SendResult result) {
     switch (result) {
         case ipc::SendResult::sent:
@@ -33,7 +93,7 @@ Result<void> Requests::sent(std::uint64_t cookie, ipc::SendResult result) {
         case ipc::SendResult::failed:
             break;
     }
-    book_.close(cookie);
+    close(cookie);
     return fail(ErrorCode::internal, "the daemon does not take requests at the moment");
 }
 
@@ -162,13 +222,13 @@ void Requests::lease_gone(LeaseId lease) {
 }
 
 void Requests::finish(std::uint64_t cookie, const MessagePtr& reply) {
-    book_.close(cookie);
+    close(cookie);
     send(bus_, reply.get());
 }
 
 void Requests::fail_request(std::uint64_t cookie, const Pending& pending, const Error& error) {
     reply_error(bus_, pending.call.get(), error);
-    book_.close(cookie);
+    close(cookie);
 }
 
 }  // namespace iommud::worker

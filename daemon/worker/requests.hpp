@@ -5,6 +5,7 @@
 #include "daemon/worker/monitor_stub.hpp"
 #include "daemon/worker/replica.hpp"
 #include "daemon/worker/request_book.hpp"
+#include "daemon/worker/senders.hpp"
 #include "daemon/worker/signals.hpp"
 
 namespace iommud::worker {
@@ -29,8 +30,13 @@ class Requests {
             return tl::unexpected(cookie.error());
         }
         request.cookie = *cookie;
-        return sent(*cookie, monitor_.send(request));
+        return senders_ ? ask_first(*cookie, call, ipc::encode(request)) : sent(*cookie, monitor_.send(request));
     }
+    // On the system bus: answers `call` from what is known here, once it is known whose it is.
+    [[nodiscard]] Result<void> answer_whom(
+        sd_bus_message* call, std::function<Result<MessagePtr>(sd_bus_message* call, std::uint32_t uid)> answer);
+    // Each request is whoever's the bus says sent it, and waits for that. Throws Fatal.
+    void ask_who_sends(CallbackFailure& failure);
 
     void on(const ipc::RequestFailed& answer);
     void on(const ipc::RequestDone& answer);
@@ -43,6 +49,9 @@ class Requests {
     void lease_gone(LeaseId lease);
 
   private:
+    [[nodiscard]] Result<void> ask_first(std::uint64_t cookie, sd_bus_message* call, ipc::Bytes frame);
+    void known(std::uint64_t cookie, const Vouched& who);
+    void close(std::uint64_t cookie);
     [[nodiscard]] Result<void> sent(std::uint64_t cookie, ipc::SendResult result);
     void wait_for_delivery(std::uint64_t cookie, DeliveryWait& wait);
     void read_delivery(std::uint64_t cookie);
@@ -57,6 +66,7 @@ class Requests {
     Replica& replica_;
     Signals& signals_;
     RequestBook book_;
+    std::optional<Senders> senders_;  // on the system bus
 };
 
 }  // namespace iommud::worker

@@ -61,5 +61,8 @@ int property(sd_bus*, const char*, const char*, const char*, sd_bus_message* rep
 void add_manager(sd_bus* bus, Session& session);
 void add_devices(sd_bus* bus, Session& session);
 void add_leases(sd_bus* bus, Session& session);
+// Leases on the system bus, where who asks is known only after the bus was asked: not among the objects, but there for
+// their holder who knows the path.
+void add_bus_leases(sd_bus* bus, Session& session);
 
 }  // namespace iommud::worker

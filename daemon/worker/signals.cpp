@@ -36,7 +36,7 @@ void Signals::device(const PciAddress& address, const Change& change) const {
 }
 
 void Signals::lease(LeaseId lease, const Change& change) const {
-    if (!change.none()) {
+    if (tells_leases_ && !change.none()) {
         object(lease_path(lease), lease_interface, change);
     }
 }
@@ -45,7 +45,9 @@ void Signals::device_goes(const PciAddress& address) const {
     removed(device_path(address));
 }
 void Signals::lease_goes(LeaseId lease) const {
-    removed(lease_path(lease));
+    if (tells_leases_) {
+        removed(lease_path(lease));
+    }
 }
 
 void Signals::object(const std::string& path, const char* interface, const Change& change) const {

@@ -9,7 +9,8 @@ namespace iommud::worker {
 // Silent until the client's handshake is over: who comes later reads the present state anyway.
 class Signals {
   public:
-    explicit Signals(sd_bus* bus) : bus_(bus) {}
+    // `tells_leases`: on the system bus everybody would hear of everybody's.
+    explicit Signals(sd_bus* bus, bool tells_leases = true) : bus_(bus), tells_leases_(tells_leases) {}
     // After the replica has changed. Throw Fatal.
     void manager(const Change& change) const;
     void device(const PciAddress& address, const Change& change) const;
@@ -23,6 +24,7 @@ class Signals {
     void removed(const std::string& path) const;
 
     sd_bus* bus_;
+    bool tells_leases_;
 };
 
 }  // namespace iommud::worker

@@ -13,13 +13,17 @@ Worker::Worker(boost::asio::io_context& io, MonitorStub& monitor, ConnectionKind
       monitor_(monitor),
       kind_(kind),
       bus_(std::move(bus)),
+      replica_(kind != ConnectionKind::system_bus),
       reactor_(io, bus_.get(), failure_),
-      signals_(bus_.get()),
+      signals_(bus_.get(), kind != ConnectionKind::system_bus),
       requests_(io, bus_.get(), reactor_, monitor, replica_, signals_),
       session_{kind, replica_, requests_, failure_} {
     add_manager(bus_.get(), session_);
     add_devices(bus_.get(), session_);
-    if (kind_ != ConnectionKind::system_bus) {
+    if (kind_ == ConnectionKind::system_bus) {
+        requests_.ask_who_sends(failure_);
+        add_bus_leases(bus_.get(), session_);
+    } else {
         add_leases(bus_.get(), session_);
     }
 }
@@ -74,9 +78,6 @@ void Worker::on(ipc::LeaseView frame) {
     if (frame.record.id == 0) {
         throw Fatal("the monitor tells of a lease without an id");
     }
-    if (kind_ == ConnectionKind::system_bus) {
-        return;  // nobody's there
-    }
     const LeaseId lease = frame.record.id;
     signals_.lease(lease, replica_.apply(std::move(frame)));
 }
@@ -94,6 +95,12 @@ void Worker::on(const ipc::ViewComplete&) {
     reactor_.start();
 }
 
+namespace {
+
+constexpr int no_bus = 3;  // the exit code: the monitor says it, once, and tries again
+
+}  // namespace
+
 int run_worker() {
     boost::asio::io_context io(1);
     MonitorStub monitor(io, UniqueFd(ipc::worker_monitor_fd));
@@ -104,8 +111,11 @@ int run_worker() {
     log::debug("a worker starts", {{"IOMMUD_UID", std::to_string(start->uid)}});
     // The system bus is open from here on; a client's connection starts with Worker::run(), under confinement.
     const bool system_bus = start->kind == ConnectionKind::system_bus;
-    Worker worker(io, monitor, start->kind,
-                  system_bus ? join_system_bus() : serve_client(UniqueFd(ipc::worker_connection_fd)));
+    BusPtr bus = system_bus ? join_system_bus() : serve_client(UniqueFd(ipc::worker_connection_fd));
+    if (!bus) {
+        return no_bus;
+    }
+    Worker worker(io, monitor, start->kind, std::move(bus));
     confine(start->kind);
     worker.run();
     return 0;

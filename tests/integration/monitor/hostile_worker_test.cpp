@@ -2,6 +2,7 @@
 // others are not touched.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "tests/integration/monitor/monitor_process.hpp"
 
@@ -51,35 +52,40 @@ TEST_P(HostileWorker, IsKilledAndOthersAreServed) {
 
 INSTANTIATE_TEST_SUITE_P(
     Frames, HostileWorker,
-    testing::Values(Hostility{"of an unknown type",
-                              [] { return changed(ipc::encode(ipc::AccountsRequest{}), 0, 250); }},
-                    Hostility{"that is the vault's", [] { return ipc::encode(ipc::GrantLease{}); }},
-                    Hostility{"that is the monitor's own", [] { return ipc::encode(ipc::RequestDone{.cookie = 1}); }},
-                    Hostility{"that is a keeper's", [] { return ipc::encode(ipc::KeeperReport{}); }},
-                    Hostility{"of an administrator: Revoke", [] { return ipc::encode(ipc::RevokeRequest{}); }},
-                    Hostility{"of an administrator: Reload", [] { return ipc::encode(ipc::ReloadRequest{}); }},
-                    Hostility{"of an administrator: GetPolicy", [] { return ipc::encode(ipc::PolicyRequest{}); }},
-                    Hostility{"cut off",
-                              [] {
-                                  ipc::Bytes frame = ipc::encode(acquire(edu));
-                                  frame.resize(frame.size() - 1);
-                                  return frame;
-                              }},
-                    Hostility{"with a byte too many",
-                              [] {
-                                  ipc::Bytes frame = ipc::encode(acquire(edu));
-                                  frame.push_back(std::byte{0});
-                                  return frame;
-                              }},
-                    Hostility{"shorter than a header", [] { return ipc::Bytes(3); }},
-                    Hostility{"as large as can be", [] { return ipc::Bytes(ipc::max_frame); }},
-                    Hostility{"whose mode does not exist",
-                              [] {
-                                  ipc::AcquireRequest request = acquire(edu);
-                                  request.mode = static_cast<Mode>(7);
-                                  return ipc::encode(request);
-                              }},
-                    Hostility{"with a descriptor", [] { return ipc::encode(ipc::AccountsRequest{}); }, true}));
+    testing::Values(
+        Hostility{"of an unknown type", [] { return changed(ipc::encode(ipc::AccountsRequest{}), 0, 250); }},
+        Hostility{"that is the vault's", [] { return ipc::encode(ipc::GrantLease{}); }},
+        Hostility{"that is the monitor's own", [] { return ipc::encode(ipc::RequestDone{.cookie = 1}); }},
+        Hostility{"that is a keeper's", [] { return ipc::encode(ipc::KeeperReport{}); }},
+        Hostility{"of an administrator: Revoke", [] { return ipc::encode(ipc::RevokeRequest{}); }},
+        Hostility{"of an administrator: Reload", [] { return ipc::encode(ipc::ReloadRequest{}); }},
+        Hostility{"of an administrator: GetPolicy", [] { return ipc::encode(ipc::PolicyRequest{}); }},
+        Hostility{"that vouches for somebody",
+                  [] {
+                      return ipc::encode(ipc::VouchedRequest{
+                          .cookie = 1, .uid = ::getuid(), .groups = {}, .request = ipc::encode(acquire(edu))});
+                  }},
+        Hostility{"cut off",
+                  [] {
+                      ipc::Bytes frame = ipc::encode(acquire(edu));
+                      frame.resize(frame.size() - 1);
+                      return frame;
+                  }},
+        Hostility{"with a byte too many",
+                  [] {
+                      ipc::Bytes frame = ipc::encode(acquire(edu));
+                      frame.push_back(std::byte{0});
+                      return frame;
+                  }},
+        Hostility{"shorter than a header", [] { return ipc::Bytes(3); }},
+        Hostility{"as large as can be", [] { return ipc::Bytes(ipc::max_frame); }},
+        Hostility{"whose mode does not exist",
+                  [] {
+                      ipc::AcquireRequest request = acquire(edu);
+                      request.mode = static_cast<Mode>(7);
+                      return ipc::encode(request);
+                  }},
+        Hostility{"with a descriptor", [] { return ipc::encode(ipc::AccountsRequest{}); }, true}));
 
 TEST(HostileWorkerRequest, ForADeviceThatItsClientMayNotHaveIsRefused) {
     const MonitorProcess monitor;

@@ -56,7 +56,8 @@ ipc::Packet next_reply(const Served& served) {
     return packet;
 }
 
-MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held, const std::vector<ipc::HeldThing>& things) {
+MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held, const std::vector<ipc::HeldThing>& things,
+                               const char* option) {
     std::string pattern = std::filesystem::temp_directory_path() / "iommud-monitor.XXXXXX";
     work_ = ::mkdtemp(pattern.data());
     std::filesystem::create_directories(work_ / "run" / "vault");
@@ -76,7 +77,7 @@ MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held, const std::
         const std::string run = work_ / "run";
         const std::string config = work_ / "etc";
         ::execl(IOMMUD_MONITOR, IOMMUD_MONITOR, "--kernel=simulated", "--run", run.c_str(), "--config", config.c_str(),
-                nullptr);
+                option, nullptr);
         ::_exit(127);
     }
     if (!readable(listener.get())) {
@@ -133,21 +134,30 @@ std::string MonitorProcess::reload(const Served& admin, ipc::ManagerView* view) 
 }
 
 Served MonitorProcess::connect(bool admin) const {
-    Served served{UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), 0, {}};
+    UniqueFd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const sockaddr_un address = address_of(work_ / "run" / (admin ? "admin/bus" : "bus"));
-    must(::connect(served.client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), "connect");
-    must(::send(served.client.get(), "", 1, 0), "send");
+    must(::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), "connect");
+    must(::send(client.get(), "", 1, 0), "send");
+    Served served = take_place(2);
+    served.client = std::move(client);
+    return served;
+}
+
+Served MonitorProcess::system_bus_worker() const {
+    return take_place(1);
+}
+
+Served MonitorProcess::take_place(std::size_t fds) const {
     // What it does of its own accord about leases that were held comes before.
     ipc::Packet packet = next_packet(vault_);
     while (ipc::decode<ipc::SetLimit>(packet.bytes) || ipc::decode<ipc::Hold>(packet.bytes)) {
         packet = next_packet(vault_);
     }
     const auto start = ipc::decode<ipc::StartWorker>(packet.bytes);
-    if (!start || packet.fds.size() != 2) {
+    if (!start || packet.fds.size() != fds) {
         throw std::runtime_error("no worker was started");
     }
-    served.slot = start->slot;
-    served.worker = ipc::Channel(std::move(packet.fds[1]));
+    Served served{UniqueFd(), start->slot, ipc::Channel(std::move(packet.fds.back()))};
     while (!ipc::decode<ipc::ViewComplete>(packet.bytes)) {
         packet = next_packet(served.worker);
         if (packet.bytes.empty()) {

@@ -43,7 +43,8 @@ ipc::Packet next_reply(const Served& served);
 class MonitorProcess {
   public:
     // The vault holds leases with these records, and these things, if any.
-    explicit MonitorProcess(const std::vector<LeaseRecord>& held = {}, const std::vector<ipc::HeldThing>& things = {});
+    explicit MonitorProcess(const std::vector<LeaseRecord>& held = {}, const std::vector<ipc::HeldThing>& things = {},
+                            const char* option = "--verbose");
     ~MonitorProcess();
     MonitorProcess(const MonitorProcess&) = delete;
     MonitorProcess& operator=(const MonitorProcess&) = delete;
@@ -51,6 +52,8 @@ class MonitorProcess {
     // Connects to the clients' (or the administrator's) socket, says a byte, and takes the worker's place. The view
     // that the monitor sends first has been read.
     [[nodiscard]] Served connect(bool admin = false) const;
+    // The place of the worker that the monitor has started for the system bus: with the option --system-bus.
+    [[nodiscard]] Served system_bus_worker() const;
     [[nodiscard]] const ipc::Channel& vault() const { return vault_; }
     [[nodiscard]] bool alive() const;
     // Into policy.d, beside 10.json, which gives this user 0000:00:04.0.
@@ -72,6 +75,9 @@ class MonitorProcess {
     }
 
   private:
+    // The worker's end of what the vault was told to start a worker with, once the view has been read from it.
+    [[nodiscard]] Served take_place(std::size_t fds) const;
+
     std::filesystem::path work_;
     pid_t pid_ = -1;
     ipc::Channel vault_;

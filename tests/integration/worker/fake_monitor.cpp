@@ -86,11 +86,11 @@ void WorkerTest::spawn_on_bus(const std::string& address) {
     }
 }
 
-void WorkerTest::introduce(ConnectionKind kind) {
+void WorkerTest::introduce(ConnectionKind kind, const std::vector<std::string>& features) {
     tell(ipc::WorkerStart{.kind = kind, .uid = 1000});
     tell(ipc::ManagerView{.version = "0.1.0",
                           .kernel = KernelInterface::simulated,
-                          .features = {"managed"},
+                          .features = features,
                           .policy_generation = 7,
                           .degraded = {}});
     tell(device_view(first_device, 3));

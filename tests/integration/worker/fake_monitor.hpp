@@ -27,7 +27,7 @@ class WorkerTest : public testing::Test {
     void spawn_on_bus(const std::string& address);
     // spawn(), the frames a monitor begins with, and a D-Bus client on the connection.
     void begin(ConnectionKind kind = ConnectionKind::client);
-    void introduce(ConnectionKind kind);
+    void introduce(ConnectionKind kind, const std::vector<std::string>& features = {"managed"});
 
     // Returns when the worker has taken the frame (or has gone): what the client asks afterwards is answered with it.
     template <class Message>

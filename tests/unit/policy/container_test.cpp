@@ -55,6 +55,18 @@ TEST(Endpoint, NarrowsAUser) {
     EXPECT_FALSE(given(R"([{"user": "bob", "endpoint": "web-1"}])", user(bob)));
 }
 
+TEST(Endpoint, ThatIsNotKnownIsDeniedAndNotAllowed) {
+    Subject on_the_bus = user(bob);
+    on_the_bus.container_known = false;
+
+    EXPECT_TRUE(denied(R"([{"endpoint": "web-1"}])", on_the_bus));
+    EXPECT_TRUE(denied(R"([{"endpoint": "web-*"}])", on_the_bus));
+    EXPECT_TRUE(denied(R"([{"user": "bob", "endpoint": "web-1"}])", on_the_bus));
+    EXPECT_FALSE(denied(R"([{"user": "alice", "endpoint": "web-1"}])", on_the_bus));
+    EXPECT_FALSE(given(R"([{"endpoint": "*"}])", on_the_bus));
+    EXPECT_TRUE(given(R"([{"user": "bob"}])", on_the_bus));
+}
+
 TEST(Endpoint, IsDenied) {
     EXPECT_TRUE(denied(R"([{"endpoint": "web-*"}])", in_container(bob, "web-1")));
     EXPECT_TRUE(denied(R"([{"endpoint": "web-1"}])", in_container(bob, "web-1")));

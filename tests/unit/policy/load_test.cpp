@@ -57,6 +57,19 @@ TEST(Load, TheHostsMemoryIsGivenOnce) {
                 ElementsAre("b.json:2:20: /host/memory: already given at a.json:2"));
 }
 
+TEST(Load, WhetherTheSystemBusGivesLeasesIsSaidOnceAndWithoutMemory) {
+    const std::string host = R"({"version": 1, "host": {"bus_acquire": true}})";
+
+    const auto policy = load(std::vector<SourceFile>{{"a.json", host}}, machine(), host_total);
+
+    ASSERT_TRUE(policy);
+    EXPECT_TRUE(policy->bus_acquire);
+    EXPECT_EQ(policy->host_memory, percent_of(host_total, default_host_percent));
+    EXPECT_FALSE(load({}, machine(), host_total)->bus_acquire) << "by default";
+    EXPECT_THAT(errors_of({{"a.json", host}, {"b.json", host}}),
+                ElementsAre("b.json:1:40: /host/bus_acquire: already given at a.json:1"));
+}
+
 TEST(Load, AccountsOfTwoFilesMayContradictEachOther) {
     const std::string account = R"({"version": 1, "accounts": [{"match": {"group": "vfio"}, "memory": "1GiB"}]})";
 

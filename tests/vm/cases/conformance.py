@@ -1,6 +1,6 @@
 """What any D-Bus binding may expect of a service, asked by bindings that are not ours.
 
-conformance.py libdbus|gdbus ADDRESS looks|refusals|lease DEVICE...: prints a line for each expectation and fails with
+conformance.py libdbus|gdbus ADDRESS looks|refusals|lease DEVICE|bus-lease DEVICE: prints a line for each expectation and fails with
 the first that does not hold. ADDRESS is "system" for org.iommud1 on the system bus."""
 import os
 import stat
@@ -160,10 +160,35 @@ def hold(client, device):
     ok(gone[0] == path, "InterfacesRemoved is heard", gone)
 
 
+def hold_on_bus(client, device):
+    """On the system bus, where policy says "bus_acquire": a lease is its holder's, and nobody else hears of it."""
+    path, fds, info = take(client, device)
+    ok(sorted(fds) == [f"device:{device}", "lease"], "Acquire gives descriptors by name", fds)
+    ok(stat.S_ISCHR(os.fstat(fds[f"device:{device}"]).st_mode), "a device's node")
+    channel = lease.Lease(fds["lease"])
+    ok(channel.map(lease.memory(lease.MIB), lease.MIB)[0] == 0, "the lease maps")
+    values = client.properties(path, bus.LEASE)
+    ok({name: kind for name, (kind, _) in values.items()} == declared(bus.LEASE)[1], "GetAll of the lease", values)
+    ok(values["Holder"][1] == os.getuid() and values["Label"][1] == "conformance", "is about it", values)
+    ok(client.call(path, bindings.PROPERTIES, "Get", ("s", "s"), (bus.LEASE, "State")) == ["active"], "Get, too")
+    again = type(client)(bindings.SYSTEM).properties(path, bus.LEASE)
+    ok(again["Id"] == values["Id"], "and from another connection of the same uid", again)
+    objects = client.call(bus.ROOT, f"{DBUS}.ObjectManager", "GetManagedObjects")[0]
+    ok(path not in objects, "it is not listed", list(objects))
+    ok(client.properties(bus.device_path(device), bus.DEVICE)["Lease"][1] == "/", "nor is its device's lease")
+    accounts = client.call(bus.ROOT, bus.MANAGER, "GetAccounts", ("a{sv}",), ({},))[0]
+    ok([account["MemoryReserved"] for account in accounts] == [lease.MIB], "GetAccounts has it", accounts)
+    allowed, why, trace = client.call(bus.ROOT, bus.MANAGER, "Explain", ("a{sv}", "as", "a{sv}"), ({}, [device], {}))
+    ok(allowed and why and trace, "Explain says by which rule", why)
+    print(path, flush=True)
+    sys.stdin.readline()
+    ok(client.call(path, bus.LEASE, "Release", ("a{sv}",), ({},)) == [], "Release")
+
+
 def main():
     binding, address, what, *rest = sys.argv[1:]
     client = bindings.BINDINGS[binding](address)
-    {"looks": looks, "refusals": refusals, "lease": hold}[what](client, *rest)
+    {"looks": looks, "refusals": refusals, "lease": hold, "bus-lease": hold_on_bus}[what](client, *rest)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# org.iommud1 on the system bus: everybody may look, nobody gets a lease there, and its worker is replaced when it dies.
+# org.iommud1 on the system bus: everybody may look, nobody gets a lease there unless policy says so, and its worker is
+# replaced when it, or the bus, dies.
+# needs: python3-dbus python3-gi
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 policy "$alice_policy"
@@ -49,6 +51,62 @@ expect 1 "so does alice" as alice busctl --system call org.iommud1 /org/iommud1/
 expect 0 "it goes on" leased
 stop_agent
 
+echo "== policy opens it"
+policy '{
+  "version": 1,
+  "host": { "bus_acquire": true },
+  "accounts": [ { "match": { "user": "alice" }, "memory": "12MiB" } ],
+  "rules": [ { "id": "edu-for-alice", "effect": "allow", "subjects": [ { "user": "alice" } ],
+               "devices": [ { "address": "'$edu_a'" } ], "allow_no_reset": true },
+             { "id": "unit", "effect": "allow", "subjects": [ { "unit": "vm.service" } ],
+               "devices": [ { "address": "'$edu_b'" } ] } ]
+}'
+opened() { as bob busctl --system get-property "${manager[@]}" Features | grep -q bus_acquire; }
+eventually 30 "everybody sees that" opened
+acquire() { as "$1" python3 "$here/bus.py" --system /org/iommud1 org.iommud1.Manager.Acquire 'asa{sv}' "[[$2], {}]"; }
+for name in libdbus gdbus; do
+    coproc BUS { as alice /usr/bin/python3 "$here/conformance.py" $name system bus-lease $edu_a 2>&1; }
+    bus_out=${BUS[0]} bus_in=${BUS[1]} bus_pid=$BUS_PID line=
+    while read -r -t 120 line <&"$bus_out" && [[ $line != /* ]]; do echo "     $name: $line"; done
+    lease=$line
+    [[ $lease == /org/iommud1/lease/* ]] || { echo "FAIL no lease by $name"; failures=$((failures + 1)); }
+    expect 1 "bob does not see it" as bob busctl --system get-property org.iommud1 "$lease" org.iommud1.Lease State
+    expect 1 "nor release it" as bob busctl --system call org.iommud1 "$lease" org.iommud1.Lease Release 'a{sv}' 0
+    expect 1 "nor does root" busctl --system call org.iommud1 "$lease" org.iommud1.Lease Release 'a{sv}' 0
+    expect 1 "nor alice at the host's socket" as alice python3 "$here/bus.py" "$lease" org.iommud1.Lease.Release 'a{sv}' '[{}]'
+    expect 0 "it goes on" leased
+    echo >&"$bus_in"
+    while read -r -t 120 line <&"$bus_out"; do echo "     $name: $line"; done
+    eventually 30 "it is released" device_is $edu_a available
+    eventually 30 "its holder ends" bash -c "! kill -0 $bus_pid"
+done
+expect 1 "bob has no rule" acquire bob "\"$edu_a\""
+says AccessDenied "and is denied"
+expect 1 "root is nobody special" acquire root "\"$edu_a\""
+says AccessDenied "and is denied, too"
+expect 1 "a rule for a unit is for nobody here" acquire root "\"$edu_b\""
+says AccessDenied "though root is in it"
+expect 1 "root has no verbs here" busctl --system call "${manager[@]}" Reload 'a{sv}' 0
+printf -v many '"0000:00:%02x.0",' {0..15}
+expect 1 "16 devices are more than an answer carries" acquire alice "${many%,}"
+says "17 descriptors" "which is said before anything is opened"
+
+echo "== who vanishes, and who asks too much"
+same=$(worker)
+expect 0 "alice asks, and is gone before the answer, ten times" as alice python3 "$here/bus_senders.py" vanish $edu_a 10
+eventually 60 "nothing is left of that" device_is $edu_a available
+eventually 60 "no keeper either" no_keepers
+coproc FLOOD { as bob python3 "$here/bus_senders.py" flood 2>&1; }
+flood_out=${FLOOD[0]} flood_in=${FLOOD[1]} flood_pid=$FLOOD_PID line=
+read -r -t 60 line <&"$flood_out"
+[ "$line" = asking ] || { echo "FAIL the flood: $line"; failures=$((failures + 1)); }
+expect 0 "alice is served while bob asks without end" acquire alice "\"$edu_a\""
+echo >&"$flood_in"
+read -r -t 120 line <&"$flood_out"
+echo "     bob: $line"
+eventually 60 "bob ends" bash -c "! kill -0 $flood_pid"
+expect 0 "the worker is the same" test "$(worker)" = "$same"
+
 echo "== its worker dies"
 before=$(worker)
 kill -9 "$before"
@@ -56,6 +114,17 @@ comes_back() { local now; now=$(worker) && [ "$now" ] && [ "$now" != "$before" ]
 eventually 60 "another takes the name" comes_back
 expect 0 "of the same uid" owned_by iommud-bus
 expect 0 "and answers" as bob busctl --system get-property "${manager[@]}" Version
+
+echo "== the bus dies"
+start_agent alice $edu_a 1MiB
+before=$(worker)
+kill -9 "$(pgrep -x dbus-daemon || pgrep -x dbus-broker)"
+eventually 120 "another worker takes the name on the next one" comes_back
+expect 0 "and answers" as bob busctl --system get-property "${manager[@]}" Version
+expect 0 "the lease goes on" device_is $edu_a leased
+stop_agent
+said=$(journalctl -b --no-pager -o cat -u iommud | grep -c 'the worker of the system bus')
+[ "$said" = 1 ] || { echo "FAIL the journal has $said lines of that, expected one for all within a minute"; failures=$((failures + 1)); }
 expect 0 "the monitor is restarted" systemctl restart iommud
 eventually 60 "and the name comes back" as bob busctl --system get-property "${manager[@]}" Version
 finish
