@@ -2,6 +2,7 @@
 # D-Bus clients that are not ours find what they expect: at the daemon's own sockets, on the system bus, and from inside a
 # user namespace. What a tool cannot do peer to peer is tried all the same, and its own words are shown.
 # needs: python3-dbus python3-gi libglib2.0-bin dbus
+# kernel: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 policy "$alice_policy"

@@ -2,6 +2,7 @@
 # needs: crun runc
 # Hook, runtime, a container's first process and the daemon, killed at many moments of a container's start and life: it
 # never runs without what it asked for, and nothing is left of it. Beside it another does DMA all the time.
+# kernel: 6.12
 # shellcheck source=tests/vm/cases/containers.bash
 . "$IOMMUD_TREE/tests/vm/cases/containers.bash"
 policy "$containers_policy"

@@ -2,6 +2,7 @@
 # needs: crun runc
 # Containers of one account have its limit together, to the page, whichever of their uids asks: by the ledger, and by the
 # kernel's own count.
+# kernel: 6.12
 # shellcheck source=tests/vm/cases/containers.bash
 . "$IOMMUD_TREE/tests/vm/cases/containers.bash"
 limit=$((1000 * 4096)) half=$((500 * 4096))

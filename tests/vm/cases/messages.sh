@@ -2,6 +2,7 @@
 # Messages of somebody who means harm, on the real thing (tests/fuzz/dbus_messages.py): nothing breaks, and nothing is given
 # that policy does not give. 10,000, because each takes a thousandth of a second under emulation;
 # tests/integration/stack/messages_test.py has 100,000.
+# kernel: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 policy '{

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # needs: podman crun runc uidmap fuse-overlayfs slirp4netns netavark
 # podman gives a container a device by one flag: by CDI and by an annotation, as root, with subordinate uids, and to a user.
+# kernel: 6.12
 # shellcheck source=tests/vm/cases/containers.bash
 . "$IOMMUD_TREE/tests/vm/cases/containers.bash"
 policy "$containers_policy"

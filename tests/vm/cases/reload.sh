@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Policy is loaded anew under clients: no wrong decision, no lease lost. Limits that are lowered take nothing away, give
 # nothing more, and are told.
+# kernel: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 export PYTHONPATH=$here

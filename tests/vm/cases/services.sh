@@ -2,6 +2,7 @@
 # needs: systemd-container
 # Services and nspawn containers of systemd have no endpoint: they come by the host's socket, without a device node, a
 # capability or a privilege, and policy goes by unit and uid.
+# kernel: 6.12
 # shellcheck source=tests/vm/cases/containers.bash
 . "$IOMMUD_TREE/tests/vm/cases/containers.bash"
 policy '{

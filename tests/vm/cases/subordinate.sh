@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A thousand subordinate uids that are charged to alice have her limit together, to the page: by the ledger, and by the
 # kernel's own count.
+# kernel: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 limit=$((1000 * 4096))

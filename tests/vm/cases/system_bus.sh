@@ -2,6 +2,7 @@
 # org.iommud1 on the system bus: everybody may look, nobody gets a lease there unless policy says so, and its worker is
 # replaced when it, or the bus, dies.
 # needs: python3-dbus python3-gi
+# kernel: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 policy "$alice_policy"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The uids that keepers run as are nobody's else, by /etc/passwd and /etc/subuid, and an account's for as long as the
 # machine runs; another range can be set.
+# kernel: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 policy '{

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Rules for units and groups, with real ones: the outermost service or scope counts, and the groups that the kernel knows.
 # Explain is asked each time, too, and has to agree with what Acquire then does.
+# kernel: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 uid_policy='"accounts": [ { "match": { "user": "alice" }, "memory": "12MiB" }, { "match": { "user": "bob" }, "memory": "12MiB" } ]'
