@@ -31,7 +31,7 @@ for name in libdbus gdbus; do
     conforms "$name looks" binding $socket $name looks
     conforms "$name is refused" binding $socket $name refusals
     conforms "$name has a lease" binding $socket $name lease $edu_a
-    eventually 30 "which ends" free
+    eventually 120 "which ends" free
 done
 
 echo "== peer to peer: dbus-send, whose dictionaries hold no variants"
@@ -64,7 +64,7 @@ for inside in "unshare --user --map-root-user" "unshare --user"; do
     read -ra inside <<<"$inside"
     echo "-- ${inside[*]}"
     conforms "libdbus has a lease" binding $socket libdbus lease $edu_a
-    eventually 30 "which ends" free
+    eventually 120 "which ends" free
     expect 0 "libdbus in C connects" peer /org/iommud1 org.freedesktop.DBus.Peer.Ping
     expect 0 "sd-bus, by libiommud, does DMA" as alice "${inside[@]}" $examples/edu_driver $edu_a
     says "DMA OK" "and says so"
@@ -72,7 +72,7 @@ for inside in "unshare --user --map-root-user" "unshare --user"; do
     says "bob (uid 1001)" "by name"
     if ((${#inside[@]} == 3)); then
         conforms "GDBus has a lease" binding $socket gdbus lease $edu_a
-        eventually 30 "which ends" free
+        eventually 120 "which ends" free
     else
         cannot "GDBus sends credentials, which the kernel refuses of a uid that has no number here" \
             "Error sending credentials" binding $socket gdbus looks
@@ -82,7 +82,7 @@ inside=()
 
 echo "== the system bus: busctl"
 bus() { as bob busctl --system "$@"; }
-eventually 60 "the name has an owner" busctl --system status org.iommud1
+eventually 120 "the name has an owner" busctl --system status org.iommud1
 expect 0 "tree" bus tree --list org.iommud1
 says $device "has the device"
 expect 0 "introspect" bus introspect org.iommud1 $device org.iommud1.Device
@@ -111,13 +111,13 @@ refused "dbus-send of what is none" UnknownObject "${sent[@]}" /nonsense $manage
 echo "== the system bus: signals are heard by who asks for them"
 (as bob stdbuf -oL gdbus monitor "${ours[@]}" $device >/tmp/gdbus 2>&1) &
 (as bob stdbuf -oL dbus-monitor --system "type='signal',sender='org.iommud1',path='$device'" >/tmp/dbus-monitor 2>&1) &
-eventually 30 "gdbus listens" grep -q "owned by" /tmp/gdbus
-eventually 30 "dbus-monitor listens" grep -q NameAcquired /tmp/dbus-monitor
+eventually 120 "gdbus listens" grep -q "owned by" /tmp/gdbus
+eventually 120 "dbus-monitor listens" grep -q NameAcquired /tmp/dbus-monitor
 start_agent alice $edu_a 1MiB
-eventually 30 "gdbus hears of the lease" grep -q "'State': <'leased'>" /tmp/gdbus
-eventually 30 "dbus-monitor, too" grep -q leased /tmp/dbus-monitor
+eventually 120 "gdbus hears of the lease" grep -q "'State': <'leased'>" /tmp/gdbus
+eventually 120 "dbus-monitor, too" grep -q leased /tmp/dbus-monitor
 stop_agent
-eventually 30 "and of its end" grep -q "'State': <'available'>" /tmp/gdbus
+eventually 120 "and of its end" grep -q "'State': <'available'>" /tmp/gdbus
 kill "$(pgrep -x -u bob gdbus)" "$(pgrep -x -u bob dbus-monitor)"
 
 echo "== the system bus: libdbus and GDBus, by Python"

@@ -21,22 +21,22 @@ journal() { journalctl -b --no-pager -o cat -u iommud -u iommud-vault -t iommud 
 served() { expect 0 "alice is served" as alice iommuctl run --device $edu_a --memory 64KiB -- true; }
 
 served
-eventually 30 "only the system bus's worker is left" no_client_workers
+eventually 120 "only the system bus's worker is left" no_client_workers
 before="$(descriptors "$monitor") $(descriptors "$vault")"
 seed=$RANDOM$RANDOM
 echo "seed $seed"
 expect 0 "10,000 messages" as alice python3 "$IOMMUD_TREE/tests/fuzz/dbus_messages.py" /run/iommud/bus 10000 $seed $edu_a
 echo "     $output"
 [[ $output != *"given up"* ]] || { echo "FAIL a connection was neither answered nor ended"; failures=$((failures + 1)); }
-eventually 60 "all workers have ended" no_client_workers
+eventually 120 "all workers have ended" no_client_workers
 expect 0 "the monitor is the same process" test "$(main_pid iommud)" = "$monitor"
 expect 0 "and so is the vault" test "$(main_pid iommud-vault)" = "$vault"
 expect 1 "no process was killed, or failed" grep -E 'killed by|the worker of .* exited|a fault of the daemon' <(journal)
 leases=$(journal | grep -c ' given to ')
 expect 0 "all of $leases leases were alice's, by that rule, in its bounds" test "$leases" = "$(journal |
     grep -cE 'given to uid 1000 .*: 1 device\(s\), (4|8|12|16|32|64) KiB pinned at most, by rule the-one')"
-eventually 30 "no lease is left" no_leases
-eventually 30 "no keeper is left" no_keepers
-eventually 60 "no descriptor is left behind" as_before
+eventually 120 "no lease is left" no_leases
+eventually 120 "no keeper is left" no_keepers
+eventually 120 "no descriptor is left behind" as_before
 served
 finish

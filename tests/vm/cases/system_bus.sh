@@ -10,7 +10,7 @@ manager=(org.iommud1 /org/iommud1 org.iommud1.Manager)
 device=/org/iommud1/device/_30000_3a00_3a04_2e0
 
 echo "the bus: $(systemctl show -p Id --value dbus.service), $(pgrep -l '^dbus-(daemon|broker)$' | tr '\n' ' ')"
-eventually 60 "the name has an owner" busctl --system status org.iommud1
+eventually 120 "the name has an owner" busctl --system status org.iommud1
 worker() { busctl --system status org.iommud1 | sed -n 's/^PID=//p'; }
 owned_by() { [ "$(busctl --system status org.iommud1 | sed -n 's/^EUID=//p')" = "$(id -u "$1")" ]; }
 expect 0 "a process of uid iommud-bus" owned_by iommud-bus
@@ -63,7 +63,7 @@ policy '{
                "devices": [ { "address": "'$edu_b'" } ] } ]
 }'
 opened() { as bob busctl --system get-property "${manager[@]}" Features | grep -q bus_acquire; }
-eventually 30 "everybody sees that" opened
+eventually 120 "everybody sees that" opened
 acquire() { as "$1" python3 "$here/bus.py" --system /org/iommud1 org.iommud1.Manager.Acquire 'asa{sv}' "[[$2], {}]"; }
 for name in libdbus gdbus; do
     coproc BUS { as alice /usr/bin/python3 "$here/conformance.py" $name system bus-lease $edu_a 2>&1; }
@@ -78,8 +78,8 @@ for name in libdbus gdbus; do
     expect 0 "it goes on" leased
     echo >&"$bus_in"
     while read -r -t 120 line <&"$bus_out"; do echo "     $name: $line"; done
-    eventually 30 "it is released" device_is $edu_a available
-    eventually 30 "its holder ends" bash -c "! kill -0 $bus_pid"
+    eventually 120 "it is released" device_is $edu_a available
+    eventually 120 "its holder ends" bash -c "! kill -0 $bus_pid"
 done
 expect 1 "bob has no rule" acquire bob "\"$edu_a\""
 says AccessDenied "and is denied"
@@ -95,8 +95,8 @@ says "17 descriptors" "which is said before anything is opened"
 echo "== who vanishes, and who asks too much"
 same=$(worker)
 expect 0 "alice asks, and is gone before the answer, ten times" as alice python3 "$here/bus_senders.py" vanish $edu_a 10
-eventually 60 "nothing is left of that" device_is $edu_a available
-eventually 60 "no keeper either" no_keepers
+eventually 120 "nothing is left of that" device_is $edu_a available
+eventually 120 "no keeper either" no_keepers
 coproc FLOOD { as bob python3 "$here/bus_senders.py" flood 2>&1; }
 flood_out=${FLOOD[0]} flood_in=${FLOOD[1]} flood_pid=$FLOOD_PID line=
 read -r -t 60 line <&"$flood_out"
@@ -105,14 +105,14 @@ expect 0 "alice is served while bob asks without end" acquire alice "\"$edu_a\""
 echo >&"$flood_in"
 read -r -t 120 line <&"$flood_out"
 echo "     bob: $line"
-eventually 60 "bob ends" bash -c "! kill -0 $flood_pid"
+eventually 120 "bob ends" bash -c "! kill -0 $flood_pid"
 expect 0 "the worker is the same" test "$(worker)" = "$same"
 
 echo "== its worker dies"
 before=$(worker)
 kill -9 "$before"
 comes_back() { local now; now=$(worker) && [ "$now" ] && [ "$now" != "$before" ]; }
-eventually 60 "another takes the name" comes_back
+eventually 120 "another takes the name" comes_back
 expect 0 "of the same uid" owned_by iommud-bus
 expect 0 "and answers" as bob busctl --system get-property "${manager[@]}" Version
 
@@ -127,5 +127,5 @@ stop_agent
 said=$(journalctl -b --no-pager -o cat -u iommud | grep -c 'the worker of the system bus')
 [ "$said" = 1 ] || { echo "FAIL the journal has $said lines of that, expected one for all within a minute"; failures=$((failures + 1)); }
 expect 0 "the monitor is restarted" systemctl restart iommud
-eventually 60 "and the name comes back" as bob busctl --system get-property "${manager[@]}" Version
+eventually 120 "and the name comes back" as bob busctl --system get-property "${manager[@]}" Version
 finish
