@@ -1,0 +1,16 @@
+// UUIDs as texts and as the 16 bytes that the kernel takes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace iommud {
+
+using Uuid = std::array<std::uint8_t, 16>;
+
+// Lower-case, with its four dashes; nothing for anything else.
+[[nodiscard]] std::optional<Uuid> parse_uuid(std::string_view text);
+
+}  // namespace iommud
