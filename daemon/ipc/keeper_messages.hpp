@@ -30,7 +30,10 @@ struct KeeperStart {
     std::uint32_t maps = 0;
     std::vector<PciAddress> devices;
     std::vector<PciAddress> no_reset_allowed;
-    auto fields() { return std::tie(role, kernel, lease, mode, reserve, memlock, maps, devices, no_reset_allowed); }
+    std::string vf_token{};  // as in GrantLease
+    auto fields() {
+        return std::tie(role, kernel, lease, mode, reserve, memlock, maps, devices, no_reset_allowed, vf_token);
+    }
 };
 
 // Descriptors: the delivery end, then a device for each of `devices`.
@@ -38,7 +41,8 @@ struct KeeperAdd {
     static constexpr MessageType type = MessageType::keeper_add;
     std::vector<PciAddress> devices;
     std::vector<PciAddress> no_reset_allowed;
-    auto fields() { return std::tie(devices, no_reset_allowed); }
+    std::string vf_token{};  // as in GrantLease
+    auto fields() { return std::tie(devices, no_reset_allowed, vf_token); }
 };
 
 struct ReportRequest {

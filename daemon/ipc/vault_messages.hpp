@@ -41,9 +41,10 @@ struct GrantLease {
     // reserved in that mode, and is killed when the lease is revoked.
     std::uint32_t holder_uid = 0;
     std::uint32_t holder_slot = 0;
+    std::string vf_token{};  // a UUID for the kernel at BIND, and a secret; empty: none
     auto fields() {
         return std::tie(lease, account_uid, mode, reserve, memlock, memory_max, maps, devices, no_reset_allowed, record,
-                        holder_uid, holder_slot);
+                        holder_uid, holder_slot, vf_token);
     }
 };
 
@@ -54,7 +55,8 @@ struct ExtendLease {
     std::vector<PciAddress> devices;
     std::vector<PciAddress> no_reset_allowed;
     Bytes record;
-    auto fields() { return std::tie(lease, devices, no_reset_allowed, record); }
+    std::string vf_token{};  // as in GrantLease
+    auto fields() { return std::tie(lease, devices, no_reset_allowed, record, vf_token); }
 };
 
 // Verb 4: for every keeper of an account, and its cgroup; or an end to one child, by pidfd.

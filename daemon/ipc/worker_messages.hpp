@@ -78,7 +78,8 @@ struct AcquireRequest {
     Mode mode = Mode::managed;
     std::optional<std::uint64_t> memory;  // bytes; absent: the daemon's default
     std::string label;
-    auto fields() { return std::tie(cookie, devices, mode, memory, label); }
+    std::string vf_token{};  // a UUID, and a secret; empty: none
+    auto fields() { return std::tie(cookie, devices, mode, memory, label, vf_token); }
 };
 
 struct ExplainRequest {

@@ -43,6 +43,7 @@ Result<void> Keeper::refresh_geometry() {
 
 void Keeper::grant() {
     const ipc::Channel delivery = std::move(start_.delivery);  // closed when this returns, whatever happens
+    context_->set_vf_token(parse_uuid(std::exchange(start_.message.vf_token, {})));
     auto devices = add_devices(*context_, 0, std::exchange(start_.devices, {}), start_.message.devices,
                                start_.message.no_reset_allowed);
     const auto geometry = devices ? refresh_geometry() : Result<void>();
@@ -262,6 +263,7 @@ void Keeper::handle_add(AddDevices add) {
         control_.report_failure(Error{ErrorCode::device_limit, "a lease has at most 32 devices"});
         return;
     }
+    context_->set_vf_token(parse_uuid(add.message.vf_token));
     auto devices =
         add_devices(*context_, device_count_, std::move(add.fds), add.message.devices, add.message.no_reset_allowed);
     if (!devices) {

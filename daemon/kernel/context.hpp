@@ -12,6 +12,7 @@
 #include "daemon/base/pci_address.hpp"
 #include "daemon/base/result.hpp"
 #include "daemon/base/unique_fd.hpp"
+#include "daemon/base/uuid.hpp"
 
 namespace iommud::kernel {
 
@@ -75,6 +76,8 @@ class DmaContext {
     DmaContext& operator=(const DmaContext&) = delete;
     virtual ~DmaContext() = default;
 
+    // For the devices that are added from here on. What takes none at all is not asked (check_start).
+    virtual void set_vf_token(const std::optional<Uuid>&) {}
     // Binds and attaches `device` (type1: a device of the group behind that descriptor). Where it fails, the device is
     // as it was, and closed.
     [[nodiscard]] virtual Result<Device> add_device(UniqueFd device, const PciAddress& address) = 0;

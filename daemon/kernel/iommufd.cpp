@@ -24,6 +24,7 @@ class IommufdContext final : public DmaContext {
     }
 
     [[nodiscard]] Result<void> start();
+    void set_vf_token(const std::optional<Uuid>& token) override { vf_token_ = token; }
     Result<Device> add_device(UniqueFd device, const PciAddress& address) override;
     void remove_devices(std::size_t keep) override;
     Result<Geometry> geometry() const override;
@@ -40,11 +41,13 @@ class IommufdContext final : public DmaContext {
     MapResult map_file(const MapRequest& request, std::uint32_t flags);
     MapResult map_address(const MapRequest& request, std::uint32_t flags);
     void detach_from(std::size_t first);
+    [[nodiscard]] Result<void> bind(BorrowedFd device, const PciAddress& address);
 
     UniqueFd iommu_;
     bool by_file_;
     AddressArena arena_;
     std::vector<UniqueFd> devices_;
+    std::optional<Uuid> vf_token_;
 };
 
 Result<void> IommufdContext::start() {
@@ -68,11 +71,36 @@ Result<void> IommufdContext::start() {
     return {};
 }
 
-Result<Device> IommufdContext::add_device(UniqueFd device, const PciAddress& address) {
-    abi::DeviceBind bind;
+Result<void> IommufdContext::bind(BorrowedFd device, const PciAddress& address) {
+    if (!vf_token_) {
+        abi::DeviceBind bind;
+        bind.iommufd = iommu_.get();
+        const int error = control(device, abi::device_bind_iommufd, &bind);
+        return error == 0 ? Result<void>() : tl::unexpected(device_error(address, "bind it", error));
+    }
+    abi::DeviceBindToken bind;
     bind.iommufd = iommu_.get();
-    if (const int error = control(device.borrow(), abi::device_bind_iommufd, &bind); error != 0) {
-        return tl::unexpected(device_error(address, "bind it", error));
+    // No token at no address: a kernel that looks for one says so, and binds nothing; an older one knows no flags.
+    if (control(device, abi::device_bind_iommufd, &bind) == EINVAL) {
+        return fail(ErrorCode::kernel_unsupported,
+                    "device " + address.text() + ": this kernel takes no VF token when it binds a device to a context");
+    }
+    bind.token_uuid_ptr = reinterpret_cast<std::uint64_t>(vf_token_->data());
+    const int error = control(device, abi::device_bind_iommufd, &bind);
+    if (error == EINVAL) {
+        return fail(ErrorCode::kernel_unsupported, "device " + address.text() +
+                                                       " takes no VF token: it is no virtual function of one that VFIO "
+                                                       "has, and has none itself");
+    }
+    if (error == EACCES) {
+        return fail(ErrorCode::access_denied, "device " + address.text() + ": this is not its VF token");
+    }
+    return error == 0 ? Result<void>() : tl::unexpected(device_error(address, "bind it", error));
+}
+
+Result<Device> IommufdContext::add_device(UniqueFd device, const PciAddress& address) {
+    if (Result<void> bound = bind(device.borrow(), address); !bound) {
+        return tl::unexpected(bound.error());
     }
     abi::DeviceAttach attach;
     attach.pt_id = ioas;

@@ -98,6 +98,17 @@ struct DeviceBind {
     std::uint32_t out_devid = 0;
 };
 
+inline constexpr std::uint32_t bind_flag_token = 1;
+
+// The longer one. Older kernels take it when no flag is set.
+struct DeviceBindToken {
+    std::uint32_t argsz = sizeof(DeviceBindToken);
+    std::uint32_t flags = bind_flag_token;
+    std::int32_t iommufd = -1;
+    std::uint32_t out_devid = 0;
+    std::uint64_t token_uuid_ptr = 0;  // address of 16 bytes
+};
+
 // Newer kernels have longer ones, with a PASID; they take these lengths too.
 struct DeviceAttach {
     std::uint32_t argsz = sizeof(DeviceAttach);
@@ -122,6 +133,8 @@ static_assert(sizeof(IoasUnmap) == 24 && offsetof(IoasUnmap, iova) == 8 && offse
 static_assert(sizeof(Option) == 24 && offsetof(Option, op) == 8 && offsetof(Option, object_id) == 12 &&
               offsetof(Option, val64) == 16);
 static_assert(sizeof(DeviceBind) == 16 && offsetof(DeviceBind, iommufd) == 8 && offsetof(DeviceBind, out_devid) == 12);
+static_assert(sizeof(DeviceBindToken) == 24 && offsetof(DeviceBindToken, iommufd) == 8 &&
+              offsetof(DeviceBindToken, token_uuid_ptr) == 16);
 static_assert(sizeof(DeviceAttach) == 12 && offsetof(DeviceAttach, pt_id) == 8);
 static_assert(sizeof(DeviceDetach) == 8);
 

@@ -8,6 +8,7 @@
 
 #include "daemon/base/bytes.hpp"
 #include "daemon/base/log.hpp"
+#include "daemon/base/uuid.hpp"
 #include "daemon/monitor/answers.hpp"
 #include "daemon/monitor/connection.hpp"
 #include "daemon/monitor/device_request.hpp"
@@ -29,6 +30,13 @@ Result<policy::Decision> approve(Monitor& monitor, const Connection& connection,
     if (request.label.size() > max_label) {
         return fail(ErrorCode::invalid_argument,
                     fmt::format("label has {} bytes, at most {} are allowed", request.label.size(), max_label));
+    }
+    if (!request.vf_token.empty() && (request.mode != Mode::managed || !parse_uuid(request.vf_token))) {
+        return fail(
+            ErrorCode::invalid_argument,
+            request.mode != Mode::managed
+                ? fmt::format("mode {}: a VF token is for the program that binds the device", name_of(request.mode))
+                : "the VF token is no lower-case UUID");
     }
     if (Result<void> given = mode_given(monitor, request.mode); !given) {
         return tl::unexpected(given.error());
@@ -117,7 +125,10 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
                                          .no_reset_allowed = no_reset_allowed,
                                          .record = ipc::encode_value(lease.record),
                                          .holder_uid = lease.record.holder_uid,
-                                         .holder_slot = connection.slot().value_or(0)},
+                                         .holder_slot = connection.slot().value_or(0),
+                                         .vf_token = direct                     ? ""
+                                                     : request.vf_token.empty() ? decision->vf_token.value_or("")
+                                                                                : request.vf_token},
                          std::move(to_keeper));
     std::vector<UniqueFd> to_worker;
     to_worker.push_back(delivery->first.take());

@@ -91,7 +91,8 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
     monitor.vault().send(ipc::ExtendLease{.lease = lease->record.id,
                                           .devices = request.devices,
                                           .no_reset_allowed = no_reset_allowed,
-                                          .record = ipc::encode_value(lease->record)},
+                                          .record = ipc::encode_value(lease->record),
+                                          .vf_token = direct ? "" : decision->vf_token.value_or("")},
                          std::move(to_keeper));
     log::info(fmt::format("lease {} gets {} more device(s)", lease->record.id, request.devices.size()),
               {{"IOMMUD_LEASE", std::to_string(lease->record.id)}});

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "daemon/base/uuid.hpp"
+
 namespace iommud::vault {
 namespace {
 
@@ -43,6 +45,10 @@ bool are_devices(std::vector<PciAddress> devices, const std::vector<PciAddress>&
            });
 }
 
+bool is_token(const std::string& token) {
+    return token.empty() || parse_uuid(token).has_value();
+}
+
 bool is_record(const ipc::Bytes& record) {
     return !record.empty() && record.size() <= ipc::max_record;
 }
@@ -58,11 +64,11 @@ bool acceptable(const ipc::GrantLease& request, const ipc::Packet& packet) {
            request.mode != Mode::legacy && is_real_uid(request.holder_uid) &&
            request.holder_slot < ipc::max_worker_slot && request.maps > 0 && request.maps <= most_maps &&
            are_devices(request.devices, request.no_reset_allowed) && is_record(request.record) &&
-           are_sockets(packet, {SOCK_SEQPACKET});
+           is_token(request.vf_token) && are_sockets(packet, {SOCK_SEQPACKET});
 }
 bool acceptable(const ipc::ExtendLease& request, const ipc::Packet& packet) {
     return are_devices(request.devices, request.no_reset_allowed) && is_record(request.record) &&
-           are_sockets(packet, {SOCK_SEQPACKET});
+           is_token(request.vf_token) && are_sockets(packet, {SOCK_SEQPACKET});
 }
 bool acceptable(const ipc::SetLimit& request, const ipc::Packet& packet) {
     return is_real_uid(request.account_uid) && request.memlock <= most_bytes && request.memory_max <= most_bytes &&

@@ -77,7 +77,8 @@ Result<void> Vault::carry_out(const ipc::GrantLease& request, ipc::Packet& packe
                        .memlock = request.memlock,
                        .maps = request.maps,
                        .devices = request.devices,
-                       .no_reset_allowed = request.no_reset_allowed};
+                       .no_reset_allowed = request.no_reset_allowed,
+                       .vf_token = request.vf_token};
         lease.account_uid = request.account_uid;
         lease.memory_max = request.memory_max;
         lease.record = request.record;
@@ -86,6 +87,7 @@ Result<void> Vault::carry_out(const ipc::GrantLease& request, ipc::Packet& packe
         if (ready) {
             ready = start_keeper(lease, packet.fds[0].borrow());
         }
+        lease.start.vf_token.clear();  // no successor binds anything
         schedule(Due::opening, longest_opening, request.lease);
     }
     if (!ready) {
@@ -110,8 +112,8 @@ Result<void> Vault::carry_out(const ipc::ExtendLease& request, ipc::Packet& pack
                 devices.end()) {
             return fail(ErrorCode::invalid_argument, "a lease extended by what it has, or beyond its bound");
         }
-        auto extension =
-            spawner_.extension(*lease, {request.devices, request.no_reset_allowed}, packet.fds[0].borrow());
+        auto extension = spawner_.extension(*lease, {request.devices, request.no_reset_allowed, request.vf_token},
+                                            packet.fds[0].borrow());
         if (extension) {
             // Counted from here on: the keeper may have them although no report ever comes.
             devices.insert(devices.end(), request.devices.begin(), request.devices.end());

@@ -39,8 +39,12 @@ Result<void> acquire(Session& session, sd_bus_message* call) {
     if (!options) {
         return tl::unexpected(options.error());
     }
-    ipc::AcquireRequest request{
-        .cookie = 0, .devices = *devices, .mode = options->mode, .memory = options->memory, .label = options->label};
+    ipc::AcquireRequest request{.cookie = 0,
+                                .devices = *devices,
+                                .mode = options->mode,
+                                .memory = options->memory,
+                                .label = options->label,
+                                .vf_token = options->vf_token};
     return session.requests.begin(call, RequestKind::acquire, std::move(request), std::move(*devices));
 }
 

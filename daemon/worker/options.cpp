@@ -6,6 +6,7 @@
 #include <charconv>
 #include <limits>
 
+#include "daemon/base/uuid.hpp"
 #include "daemon/worker/names.hpp"
 #include "daemon/worker/text.hpp"
 
@@ -64,6 +65,14 @@ Result<std::string> parse_label(const Option& option) {
     return label;
 }
 
+Result<std::string> parse_vf_token(const Option& option) {
+    auto token = value_of<std::string>(option, "s");
+    if (token && !parse_uuid(*token)) {
+        return invalid("option 'vf_token' is no lower-case UUID");  // a secret: not repeated
+    }
+    return token;
+}
+
 Result<void> check_keys(std::span<const Option> options, std::initializer_list<std::string_view> known) {
     for (std::size_t i = 0; i < options.size(); ++i) {
         const std::string& key = options[i].key;
@@ -97,7 +106,8 @@ Result<AcquireOptions> parse_request(std::span<const Option> options, std::initi
     for (const Option& option : options) {
         const Result<void> read = option.key == "mode"     ? assign(parse_mode(option), parsed.mode)
                                   : option.key == "memory" ? assign(parse_memory(option), parsed.memory)
-                                                           : assign(parse_label(option), parsed.label);
+                                  : option.key == "label"  ? assign(parse_label(option), parsed.label)
+                                                           : assign(parse_vf_token(option), parsed.vf_token);
         if (!read) {
             return tl::unexpected(read.error());
         }
@@ -119,7 +129,7 @@ bool is_uid(std::string_view digits) {
 }  // namespace
 
 Result<AcquireOptions> parse_acquire_options(std::span<const Option> options) {
-    return parse_request(options, {"mode", "memory", "label"});
+    return parse_request(options, {"mode", "memory", "label", "vf_token"});
 }
 
 Result<AcquireOptions> parse_explain_options(std::span<const Option> options) {

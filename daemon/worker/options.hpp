@@ -33,9 +33,10 @@ struct AcquireOptions {
     Mode mode = Mode::managed;
     std::optional<std::uint64_t> memory;  // bytes
     std::string label;
+    std::string vf_token;  // empty: none
 };
 
-// Of Acquire: mode s, memory t, label s.
+// Of Acquire: mode s, memory t, label s, vf_token s.
 [[nodiscard]] Result<AcquireOptions> parse_acquire_options(std::span<const Option> options);
 // Of Explain: mode s, memory t.
 [[nodiscard]] Result<AcquireOptions> parse_explain_options(std::span<const Option> options);

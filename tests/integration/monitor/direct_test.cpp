@@ -118,6 +118,67 @@ TEST_P(DeviceOfAnother, GoesToNobodyBeforeItIsBoundAnew) {
 INSTANTIATE_TEST_SUITE_P(UserOrContainer, DeviceOfAnother,
                          testing::Values(Taint{4711, "", 0}, Taint{::getuid(), "one@1.2", 0}));
 
+constexpr const char* token = "bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3";
+constexpr const char* rules_token = "00000000-0000-0000-0000-0000000000ff";
+
+class VfToken : public Direct {
+  protected:
+    [[nodiscard]] static std::string granted(const MonitorProcess& monitor, const std::string& asked) {
+        const Served client = monitor.connect();
+        ipc::AcquireRequest request = acquire(Mode::managed);
+        request.vf_token = asked;
+        EXPECT_EQ(client.worker.send(request), ipc::SendResult::sent);
+        const auto grant = monitor.verb<ipc::GrantLease>();
+        return grant ? grant->vf_token : "no grant";
+    }
+};
+
+TEST_F(VfToken, IsPassedOnToTheKeeper) {
+    EXPECT_EQ(granted(MonitorProcess(), token), token);
+    EXPECT_EQ(granted(MonitorProcess(), ""), "");
+}
+
+TEST_F(VfToken, OfARuleIsUsedWhereNoneIsAskedWith) {
+    const MonitorProcess monitor;
+    const std::string uid = std::to_string(::getuid());
+    monitor.write_policy("10.json", R"({"version": 1, "accounts": [{"match": {"uids": ")" + uid +
+                                        R"("}, "memory": "12MiB"}], "rules": [{"id": "edu", "effect": "allow",)"
+                                        R"("subjects": [{"uids": ")" +
+                                        uid + R"("}], "devices": [{"address": "0000:00:04.0"}], "vf_token": ")" +
+                                        rules_token + R"("}]})");
+    ASSERT_EQ(monitor.reload(monitor.connect(true)), "");
+
+    EXPECT_EQ(granted(monitor, ""), rules_token);
+}
+
+TEST_F(VfToken, ThatIsNoUuidIsRefusedAndNotRepeated) {
+    const MonitorProcess monitor;
+    const Served client = monitor.connect();
+    ipc::AcquireRequest request = acquire(Mode::managed);
+    request.vf_token = "swordfish";
+
+    ASSERT_EQ(client.worker.send(request), ipc::SendResult::sent);
+
+    const auto refused = ipc::decode<ipc::RequestFailed>(next_reply(client).bytes);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code, ErrorCode::invalid_argument);
+    EXPECT_EQ(refused->message.find("swordfish"), std::string::npos);
+}
+
+TEST_F(VfToken, IsNotForModeDirect) {
+    const MonitorProcess monitor;
+    allow(monitor);
+    const Served client = monitor.connect();
+    ipc::AcquireRequest request = acquire(Mode::direct);
+    request.vf_token = token;
+
+    ASSERT_EQ(client.worker.send(request), ipc::SendResult::sent);
+
+    const auto refused = ipc::decode<ipc::RequestFailed>(next_reply(client).bytes);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code, ErrorCode::invalid_argument);
+}
+
 struct OfMode {
     Mode mode;
     friend void PrintTo(const OfMode& of, std::ostream* out) { *out << name_of(of.mode); }

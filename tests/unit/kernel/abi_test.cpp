@@ -94,6 +94,11 @@ TEST(Abi, DeviceRequestsAreTheBeginningOfTheKernels) {
     EXPECT_SAME_MEMBER(DeviceBind, flags, vfio_device_bind_iommufd, flags);
     EXPECT_SAME_MEMBER(DeviceBind, iommufd, vfio_device_bind_iommufd, iommufd);
     EXPECT_SAME_MEMBER(DeviceBind, out_devid, vfio_device_bind_iommufd, out_devid);
+#ifdef VFIO_DEVICE_BIND_FLAG_TOKEN
+    EXPECT_EQ(bind_flag_token, static_cast<std::uint32_t>(VFIO_DEVICE_BIND_FLAG_TOKEN));
+    expect_same_size<DeviceBindToken, vfio_device_bind_iommufd>();
+    EXPECT_SAME_MEMBER(DeviceBindToken, token_uuid_ptr, vfio_device_bind_iommufd, token_uuid_ptr);
+#endif
     EXPECT_LE(sizeof(DeviceAttach), sizeof(vfio_device_attach_iommufd_pt));
     EXPECT_SAME_MEMBER(DeviceAttach, flags, vfio_device_attach_iommufd_pt, flags);
     EXPECT_SAME_MEMBER(DeviceAttach, pt_id, vfio_device_attach_iommufd_pt, pt_id);

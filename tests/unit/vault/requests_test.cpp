@@ -60,9 +60,12 @@ TEST(Requests, AGrantOneBeyondItsBoundsIsNot) {
     mode.mode = Mode::legacy;
     ipc::GrantLease slot = a_grant();
     slot.holder_slot = ipc::max_worker_slot;
+    ipc::GrantLease token = a_grant();
+    token.vf_token = "bd8d9d2b-5a5f-4f5a-a211-f591514ba1f";
     ipc::GrantLease holder = a_grant();
     holder.holder_uid = ~0U;
 
+    EXPECT_FALSE(read_with_sockets(token, 1));
     EXPECT_FALSE(read_with_sockets(mode, 1));
     EXPECT_FALSE(read_with_sockets(slot, 1));
     EXPECT_FALSE(read_with_sockets(holder, 1));

@@ -36,10 +36,21 @@ TEST(AcquireOptions, AreReadByKey) {
     EXPECT_EQ(options->label, "my driver");
 }
 
+TEST(AcquireOptions, AVfTokenIsALowerCaseUuidAndNeverRepeated) {
+    const std::vector<Option> token{{"vf_token", "bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3"}};
+    const std::vector<Option> upper_case{{"vf_token", "BD8D9D2B-5A5F-4F5A-A211-F591514BA1F3"}};
+    const std::vector<Option> empty{{"vf_token", ""}};
+
+    EXPECT_EQ(parse_acquire_options(token)->vf_token, "bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3");
+    EXPECT_EQ(refusal(parse_acquire_options(upper_case)), "option 'vf_token' is no lower-case UUID");
+    EXPECT_EQ(refusal(parse_acquire_options(empty)), "option 'vf_token' is no lower-case UUID");
+    EXPECT_NE(refusal(parse_explain_options(token)), "accepted");
+}
+
 TEST(AcquireOptions, AnUnknownKeyIsNamedWithTheKnownOnes) {
     const std::vector<Option> given{{"size", std::uint64_t{1}}};
 
-    EXPECT_EQ(refusal(parse_acquire_options(given)), "unknown option 'size'; known: mode, memory, label");
+    EXPECT_EQ(refusal(parse_acquire_options(given)), "unknown option 'size'; known: mode, memory, label, vf_token");
 }
 
 TEST(AcquireOptions, AValueOfTheWrongTypeIsSaidWithBothTypes) {

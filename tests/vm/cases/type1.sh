@@ -10,6 +10,8 @@ expect 0 "alice's driver does DMA" as alice $examples/edu_driver $edu_a
 says "DMA OK" "and says so"
 eventually 20 "the device is free again" device_is $edu_a available
 expect 3 "bob has no rule" as bob iommuctl run --device $edu_a -- true
+expect 1 "mode direct is refused" as alice iommuctl run --mode direct --device $edu_a -- true
+says "type1" "because of the kernel's interface"
 expect 1 "a device on a host driver is refused" as alice iommuctl run --device 0000:00:08.0 -- true
 says e1000e "by its driver's name"
 expect 0 "exactly up to her limit" as alice env PYTHONPATH="$here" iommuctl run --device $edu_a --memory 12MiB -- \
