@@ -10,7 +10,7 @@ policy "${direct_policy//12MiB/96MiB}"
 qmp=/tmp/alice/qmp
 install -d -o alice -g alice /tmp/alice
 firmware=/opt/qemu/usr/share
-program=(/opt/qemu/usr/bin/qemu-system-x86_64 -L $firmware/qemu -L $firmware/seabios -M pc -accel tcg -nodefaults
+program=(/opt/qemu/usr/bin/qemu-system-x86_64 -L "$firmware/qemu" -L "$firmware/seabios" -M pc -accel tcg -nodefaults
     -no-user-config -display none -qmp "unix:$qmp,server=on,wait=off")
 
 # start_qemu MEMORY ARGUMENT...: with a lease of device A and MEMORY.
@@ -22,7 +22,6 @@ start_qemu() {
 monitor() { as alice python3 "$here/qmp.py" $qmp hmp "$1"; }
 monitor_shows() { monitor "$1" | grep -F -- "$2"; }
 qemu_is_gone() { ! kill -0 "$qemu" 2>/dev/null; }
-device='{ "driver": "vfio-pci", "id": "d", "fd": "%s", "iommufd": "i" }'
 
 echo "== The device in a guest"
 start_qemu 64MiB -m 32 -object 'iommufd,id=i,fd={iommu}' -device "vfio-pci,id=d,fd={device:$edu_a},iommufd=i"
@@ -41,9 +40,9 @@ expect 0 "and nothing is charged" reserved_is 1000 0
 
 echo "== A guest larger than the limit"
 start_qemu 32MiB -m 64 -object 'iommufd,id=i,fd={iommu}'
-# shellcheck disable=SC2059
-fd=$(ls -l "/proc/$qemu/fd" | awk '/vfio\/devices/ { print $9; exit }')
-expect 1 "cannot be pinned" as alice python3 "$here/qmp.py" $qmp device_add "$(printf "$device" "$fd")"
+fd=$(find "/proc/$qemu/fd" -lname '/dev/vfio/devices/*' -printf '%f')
+expect 1 "cannot be pinned" as alice python3 "$here/qmp.py" $qmp device_add \
+    "{ \"driver\": \"vfio-pci\", \"id\": \"d\", \"fd\": \"$fd\", \"iommufd\": \"i\" }"
 says "Cannot allocate memory" "the kernel refuses it"
 expect 0 "the lease is there" as alice iommuctl leases
 says "32 MiB" "and says what the limit is"
