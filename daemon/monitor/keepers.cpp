@@ -198,7 +198,7 @@ void Keepers::died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd 
     }
     fail_waiter(lease->grant, Error{ErrorCode::internal, "the lease's keeper died"});
     fail_waiter(lease->addition, Error{ErrorCode::internal, "the lease's keeper died"});
-    lease->state = std::max(lease->state, LeaseState::releasing);
+    lease->state = LeaseState::releasing;  // where a successor begins, also after one that drained
     attach(*lease, std::move(channel), std::move(pidfd));
     if (lease->condemned && !death.revoked) {
         lease->keeper->send(ipc::TakeBack{.grace_usec = 0, .reason = "revoked", .kill_holder = true});

@@ -118,6 +118,53 @@ TEST_P(DeviceOfAnother, GoesToNobodyBeforeItIsBoundAnew) {
 INSTANTIATE_TEST_SUITE_P(UserOrContainer, DeviceOfAnother,
                          testing::Values(Taint{4711, "", 0}, Taint{::getuid(), "one@1.2", 0}));
 
+TEST(Successor, BeginsAnewAfterAKeeperThatDrained) {
+    const MonitorProcess monitor({LeaseRecord{.id = 5,
+                                              .account_uid = ::getuid(),
+                                              .account_groups = {},
+                                              .holder_uid = ::getuid(),
+                                              .holder_pid = 1,
+                                              .endpoint = {},
+                                              .mode = Mode::direct,
+                                              .label = {},
+                                              .rule = "edu",
+                                              .memory = 4096,
+                                              .created_usec = 1,
+                                              .devices = {edu}}});
+    const Served client = monitor.connect();
+    const auto [monitors, successor] = ipc::Channel::pair().value();
+    const auto [later_monitors, later] = ipc::Channel::pair().value();
+    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+    const BorrowedFd first[] = {monitors.fd(), process.borrow()};
+    const BorrowedFd second[] = {later_monitors.fd(), process.borrow()};
+    const ipc::KeeperReport drains{.state = LeaseState::draining, .mapped = 0, .maps = 0, .no_reset = {}};
+    const ipc::KeeperReport releases{.state = LeaseState::releasing, .mapped = 0, .maps = 0, .no_reset = {}};
+    ASSERT_EQ(monitor.vault().send(ipc::KeeperDied{.lease = 5, .status = "x"}, first), ipc::SendResult::sent);
+    ASSERT_EQ(successor.send(drains), ipc::SendResult::sent);
+    auto view = next_answer<ipc::LeaseView>(client.worker);
+    while (view && view->state != LeaseState::draining) {
+        view = next_answer<ipc::LeaseView>(client.worker);
+    }
+    ASSERT_TRUE(view);
+
+    ASSERT_EQ(monitor.vault().send(ipc::KeeperDied{.lease = 5, .status = "x", .revoked = true}, second),
+              ipc::SendResult::sent);
+    ASSERT_EQ(later.send(releases), ipc::SendResult::sent);
+    ASSERT_EQ(later.send(drains), ipc::SendResult::sent);
+
+    view = next_answer<ipc::LeaseView>(client.worker);
+    while (view && view->state != LeaseState::draining) {
+        view = next_answer<ipc::LeaseView>(client.worker);
+    }
+    EXPECT_TRUE(view) << "it was killed for what it said";
+    ASSERT_EQ(client.worker.send(acquire(Mode::managed)), ipc::SendResult::sent);
+    EXPECT_TRUE(ipc::decode<ipc::RequestFailed>(next_reply(client).bytes));
+    ipc::Packet packet;
+    while (monitor.vault().receive(packet) == ipc::ReceiveResult::packet) {
+        EXPECT_FALSE(ipc::decode<ipc::KillChild>(packet.bytes));
+    }
+}
+
 constexpr const char* token = "bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3";
 constexpr const char* rules_token = "00000000-0000-0000-0000-0000000000ff";
 
