@@ -1,10 +1,11 @@
 #include "daemon/vault/files.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
-
-#include "daemon/base/unique_fd.hpp"
 
 namespace iommud::vault {
 
@@ -28,6 +29,28 @@ Result<void> write_small(const std::string& path, std::string_view text) {
         return fail(ErrorCode::internal, errno_message(path, errno));
     }
     return {};
+}
+
+UniqueFd open_own(const std::string& path) {
+    UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+    struct stat status {};
+    if (!file.valid() || ::fstat(file.get(), &status) != 0) {
+        throw Fatal(errno_message(path, errno));
+    }
+    if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        throw Fatal(fmt::format("{}: not a regular file that only the vault may write", path));
+    }
+    return file;
+}
+
+std::string read_own(BorrowedFd file, const std::string& path, std::size_t most) {
+    std::string text(most + 1, '\0');
+    const ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
+    if (size < 0 || static_cast<std::size_t>(size) > most) {
+        throw Fatal(fmt::format("{}: cannot be read, or is longer than {} bytes", path, most));
+    }
+    text.resize(static_cast<std::size_t>(size));
+    return text;
 }
 
 }  // namespace iommud::vault

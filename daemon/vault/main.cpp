@@ -72,8 +72,8 @@ void serve(const Options& options) {
         const User bus_worker = or_fatal(find_user(passwd, "iommud-bus"));
         kernel = probe_kernel();
         refuse_uids_of_others(options.uids);
-        real.emplace(RealWorld{Cgroups(), SlotsFile(options.run + "/slots", options.uids.keepers), bus_worker,
-                               options.uids.workers.first});
+        real.emplace(RealWorld{Cgroups(), SlotsFile(options.run + "/slots", options.uids.keepers),
+                               ValuesFile(options.run + "/held"), bus_worker, options.uids.workers.first});
     }
     Vault vault(options, kernel, std::move(real), monitor);
     if (::chdir("/") != 0) {

@@ -1,8 +1,6 @@
 #include "daemon/vault/slots.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +8,8 @@
 #include <charconv>
 #include <optional>
 #include <set>
+
+#include "daemon/vault/files.hpp"
 
 namespace iommud::vault {
 namespace {
@@ -24,16 +24,6 @@ std::optional<std::uint32_t> take_number(std::string_view& text, char end) {
     }
     text.remove_prefix(static_cast<std::size_t>(rest - text.data()) + 1);
     return number;
-}
-
-std::string read_all(BorrowedFd file) {
-    std::string text(largest_file + 1, '\0');
-    const ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
-    if (size < 0 || static_cast<std::size_t>(size) > largest_file) {
-        throw Fatal("the slots file cannot be read, or is too long");
-    }
-    text.resize(static_cast<std::size_t>(size));
-    return text;
 }
 
 }  // namespace
@@ -52,17 +42,8 @@ Result<Slots> parse_slots(std::string_view text) {
 }
 
 SlotsFile::SlotsFile(const std::string& path, UidRange range)
-    : file_(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600)),
-      range_(range),
-      next_(range.first) {
-    struct stat status {};
-    if (!file_.valid() || ::fstat(file_.get(), &status) != 0) {
-        throw Fatal(errno_message(path, errno));
-    }
-    if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-        throw Fatal(fmt::format("{}: not a regular file that only the vault may write", path));
-    }
-    auto slots = parse_slots(read_all(file_.borrow()));
+    : file_(open_own(path)), range_(range), next_(range.first) {
+    auto slots = parse_slots(read_own(file_.borrow(), path, largest_file));
     if (!slots) {
         throw Fatal(fmt::format("{}: {}", path, slots.error().message));
     }

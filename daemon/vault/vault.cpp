@@ -54,6 +54,11 @@ Vault::Vault(const Options& options, std::optional<KernelInterface> kernel, std:
     if (!epoll_.valid() || !signals_.valid()) {
         throw Fatal(errno_message("epoll or signalfd", errno));
     }
+    if (real_) {
+        for (const auto& [name, value] : real_->values.all()) {
+            holdings_.things.emplace(name, Thing{value, UniqueFd()});
+        }
+    }
     watch(signals_.borrow(), Source::signals);
     watch(link_.listener(), Source::listener);
 }

@@ -13,6 +13,7 @@
 #include "daemon/vault/options.hpp"
 #include "daemon/vault/slots.hpp"
 #include "daemon/vault/spawn.hpp"
+#include "daemon/vault/values_file.hpp"
 
 namespace iommud::vault {
 
@@ -20,6 +21,7 @@ namespace iommud::vault {
 struct RealWorld {
     Cgroups cgroups;
     SlotsFile slots;
+    ValuesFile values;
     User bus_worker;
     std::uint32_t first_worker_uid;  // + connection slot
 };

@@ -165,13 +165,18 @@ Result<void> Vault::carry_out(const ipc::Hold& request, ipc::Packet& packet) {
     if (auto admitted = holdings_.admit(request); !admitted) {
         return admitted;
     }
+    if (real_ && packet.fds.empty()) {
+        if (auto kept = real_->values.hold(request.name, request.value); !kept) {
+            return kept;
+        }
+    }
     holdings_.things[request.name] = {request.value, packet.fds.empty() ? UniqueFd() : std::move(packet.fds[0])};
     return {};
 }
 
 Result<void> Vault::carry_out(const ipc::Unhold& request, ipc::Packet&) {
     holdings_.things.erase(request.name);
-    return {};
+    return real_ ? real_->values.unhold(request.name) : Result<void>();
 }
 
 }  // namespace iommud::vault

@@ -25,6 +25,10 @@ says "bound anew" "for the same reason"
 expect 0 "the monitor is restarted meanwhile" systemctl restart iommud.service
 expect 0 "the taint is there" tainted $edu_a True
 expect 1 "and bob may not have it" as bob $examples/edu_driver $edu_a
+expect 0 "the vault is restarted" systemctl restart iommud-vault.service
+eventually 60 "the taint is there again" tainted $edu_a True
+expect 1 "and bob may not have it" as bob $examples/edu_driver $edu_a
+says "bound anew" "for the same reason"
 ask "close 0" closed "alice closes it"
 eventually 30 "the taint is gone" tainted $edu_a False
 eventually 30 "bob has it, with DMA" bob_gets_it
