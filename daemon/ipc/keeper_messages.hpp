@@ -63,7 +63,7 @@ struct TakeBack {
     auto fields() { return std::tie(grace_usec, reason, kill_holder); }
 };
 
-// Sent when the state changes, on ReportRequest, and at most every 50 ms while `mapped` changes.
+// Sent when the state changes, on ReportRequest, and once a second at most while `mapped` changes.
 struct KeeperReport {
     static constexpr MessageType type = MessageType::keeper_report;
     LeaseState state = LeaseState::granting;

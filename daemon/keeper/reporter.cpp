@@ -1,5 +1,7 @@
 #include "daemon/keeper/reporter.hpp"
 
+#include <algorithm>
+
 namespace iommud::keeper {
 
 void Reporter::set_state(LeaseState state, Clock::time_point now) {
@@ -11,7 +13,10 @@ void Reporter::set_mapped(std::uint64_t mapped, std::uint32_t maps, Clock::time_
     report_.mapped = mapped;
     report_.maps = maps;
     if (!due_) {
-        due_ = now + interval;  // not at once: somebody waits for the next map
+        due_ = now + soon;  // not at once: somebody waits for the next map
+        if (reported_) {
+            due_ = std::max(*due_, *reported_ + interval);
+        }
     }
 }
 
@@ -21,6 +26,7 @@ void Reporter::add_no_reset(const std::vector<PciAddress>& devices) {
 
 void Reporter::report(Clock::time_point now) {
     due_.reset();
+    reported_ = now;
     if (!control_.report(report_)) {
         due_ = now + retry;
     }

@@ -1,4 +1,5 @@
-// What the monitor is told: each change of state at once, changes of what is mapped within 50 ms, gathered.
+// What the monitor is told: each change of state at once, changes of what is mapped gathered: soon after a quiet time, once
+// a second while they go on. A thousand leases that map all the time must not keep it, and everybody's workers, busy.
 #pragma once
 
 #include <optional>
@@ -11,7 +12,8 @@ namespace iommud::keeper {
 
 class Reporter {
   public:
-    static constexpr std::chrono::milliseconds interval{50};
+    static constexpr std::chrono::milliseconds soon{50};
+    static constexpr std::chrono::milliseconds interval{1000};
     static constexpr std::chrono::milliseconds retry{1000};  // while the monitor is away and its queue full
 
     // `control` outlives this.
@@ -29,6 +31,7 @@ class Reporter {
     const Control& control_;
     ipc::KeeperReport report_;
     std::optional<Clock::time_point> due_;
+    std::optional<Clock::time_point> reported_;  // last
 };
 
 }  // namespace iommud::keeper
