@@ -5,8 +5,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <memory>
 #include <stdexcept>
+#include <thread>
 
 #include "tests/bench/bare_device.hpp"
 #include "tests/bench/must.hpp"
@@ -16,7 +18,7 @@ namespace iommud::bench {
 namespace {
 
 constexpr uid_t unused_uid = 0x70fffff0;
-constexpr std::uint64_t most_locked = std::uint64_t{1} << 30;
+constexpr std::uint64_t most_locked = std::uint64_t{1} << 34;
 
 void enter_cgroup(const std::string& cgroup) {
     const int procs = ::open((cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC);
@@ -50,6 +52,13 @@ class BareIoctls {
                 return {};
             case Op::map:
                 return by_file_ ? map_by_file(order.length) : map_by_address(order.length);
+            case Op::churn:
+                return churn([this, &order] { (*this)({Op::map, 0, order.length}); });
+            case Op::checked_churn:
+                return churn([this, &order] {
+                    check_memory(memories_.at(order.length).fd(), order.length);
+                    (*this)({Op::map, 0, order.length});
+                });
             case Op::remap:
                 return map_again(order.length);
             case Op::give_back:
@@ -75,7 +84,21 @@ class BareIoctls {
         by_file_ = kernel_maps_files(fds_.iommu);
         // Root would be charged for nothing.
         become_user(unused_uid, most_locked);
-        ioas_ = bind_and_attach(fds_);
+        ioas_ = bind_when_free();
+    }
+
+    // The lease before may still be on its way out.
+    [[nodiscard]] std::uint32_t bind_when_free() const {
+        for (int attempt = 0;; ++attempt) {
+            try {
+                return bind_and_attach(fds_);
+            } catch (const std::exception&) {
+                if (attempt == 400) {
+                    throw;
+                }
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(25));
+        }
     }
 
     Seconds map_by_file(std::uint64_t length) {

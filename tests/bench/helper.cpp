@@ -1,8 +1,10 @@
 #include "tests/bench/helper.hpp"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,9 +52,12 @@ Helper::~Helper() {
     ::waitpid(process_, nullptr, 0);
 }
 
-Seconds Helper::operator()(Op op, std::uint64_t length) {
+void Helper::begin(Op op, std::uint64_t length) {
     const Order order{op, 0, length};
     must(::send(channel_, &order, sizeof order, MSG_NOSIGNAL) == sizeof order, "give an order");
+}
+
+Seconds Helper::end() {
     Seconds seconds{};
     if (::recv(channel_, &seconds, sizeof seconds, 0) != sizeof seconds) {
         throw std::runtime_error("a helper process has ended");
@@ -66,6 +71,13 @@ Memories make_memories(const std::vector<std::uint64_t>& lengths) {
         memories.emplace(length, client::Memory(length));
     }
     return memories;
+}
+
+void check_memory(int fd, std::uint64_t length) {
+    struct statfs file_system {};
+    must(::fcntl(fd, F_GET_SEALS) >= 0 && ::fcntl(fd, F_GETFL) >= 0 && ::fstatfs(fd, &file_system) == 0,
+         "ask the memfd");
+    must(::lseek(fd, 0, SEEK_HOLE) == static_cast<off_t>(length), "find no hole");
 }
 
 void become_user(uid_t uid, std::uint64_t locked) {

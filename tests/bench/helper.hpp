@@ -11,16 +11,20 @@
 #include <map>
 #include <vector>
 
+#include "tests/bench/table.hpp"
+
 namespace iommud::bench {
 
 enum class Op : std::uint32_t {
-    acquire,     // acquire and release
-    give_back,   // acquire; then close until the device is available
-    hold,        // a lease, or a context with a device, for what follows
-    map,         // and unmap `length` bytes
-    remap,       // likewise, of memory that stays mapped in the process, where the kernel maps by address
-    round_trip,  // one packet with a descriptor, and the answer
-    floor_trip,  // likewise, by a process that must listen elsewhere too, and checks the memory of `length` bytes
+    acquire,        // acquire and release
+    give_back,      // acquire; then close until the device is available
+    hold,           // a lease, or a context with a device, for what follows
+    map,            // and unmap `length` bytes
+    remap,          // likewise, of memory that stays mapped in the process, where the kernel maps by address
+    round_trip,     // one packet with a descriptor, and the answer
+    floor_trip,     // likewise, by a process that must listen elsewhere too, and checks the memory of `length` bytes
+    churn,          // map and unmap `length` bytes again and again, for churn_time
+    checked_churn,  // likewise, and check the memory before each map
 };
 
 struct Order {
@@ -28,6 +32,8 @@ struct Order {
     std::uint32_t padding = 0;
     std::uint64_t length = 0;
 };
+
+inline constexpr double churn_time = 5;  // seconds
 
 using Seconds = std::array<double, 2>;  // what they are is said where Op is carried out
 using Worker = std::function<Seconds(const Order&)>;
@@ -40,7 +46,13 @@ class Helper {
     Helper& operator=(const Helper&) = delete;
     ~Helper();
 
-    Seconds operator()(Op op, std::uint64_t length = 0);
+    Seconds operator()(Op op, std::uint64_t length = 0) {
+        begin(op, length);
+        return end();
+    }
+    // The same in two halves, for many helpers at once.
+    void begin(Op op, std::uint64_t length = 0);
+    Seconds end();
 
   private:
     int channel_ = -1;
@@ -50,6 +62,21 @@ class Helper {
 // Made before the processes that map them start: both sides map the same pages, laid out in the same way.
 using Memories = std::map<std::uint64_t, client::Memory>;
 [[nodiscard]] Memories make_memories(const std::vector<std::uint64_t>& lengths);
+
+// What a keeper must ask of a memory before it maps it for somebody else: seals, mode, file system, the first hole.
+void check_memory(int fd, std::uint64_t length);
+
+// Op::churn by `map`, which maps and unmaps once: {how often, how many seconds}.
+template <class Map>
+[[nodiscard]] Seconds churn(Map map) {
+    double times = 0;
+    const auto start = Clock::now();
+    do {
+        map();
+        ++times;
+    } while (seconds_since(start) < churn_time);
+    return {times, seconds_since(start)};
+}
 
 // For good, with all groups; the capabilities go with it. Pinned memory is limited to `locked` bytes.
 void become_user(uid_t uid, std::uint64_t locked);

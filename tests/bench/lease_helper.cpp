@@ -1,9 +1,7 @@
 #include "tests/bench/lease_helper.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/vfs.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
@@ -22,8 +20,6 @@
 
 namespace iommud::bench {
 namespace {
-
-constexpr std::uint64_t reserve = std::uint64_t{512} << 20;
 
 // A second connection, that hears what the bus says of one device.
 class StateWatch {
@@ -105,8 +101,10 @@ class StateWatch {
 
 class LeaseClient {
   public:
-    LeaseClient(const std::string& socket, std::string address, const Echoes& echoes, const Memories& memories)
-        : address_(std::move(address)),
+    LeaseClient(const std::string& socket, std::string address, const Echoes& echoes, const Memories& memories,
+                std::uint64_t reserve)
+        : reserve_(reserve),
+          address_(std::move(address)),
           echoes_(echoes),
           socket_(socket),
           memories_(memories),
@@ -127,7 +125,10 @@ class LeaseClient {
                 return {round_trip(echoes_.plain, 4096), 0};
             case Op::floor_trip:
                 return {round_trip(echoes_.floor, order.length), 0};
+            case Op::churn:
+                return churn([this, &order] { map(order.length); });
             case Op::remap:
+            case Op::checked_churn:
                 break;
         }
         throw std::runtime_error("not an order for the lease's client");
@@ -139,7 +140,7 @@ class LeaseClient {
         for (int attempt = 0;; ++attempt) {
             const auto start = Clock::now();
             try {
-                client::Lease lease = connection_.acquire({address_}, {.memory = reserve, .label = "bench"});
+                client::Lease lease = connection_.acquire({address_}, {.memory = reserve_, .label = "bench"});
                 return {std::move(lease), seconds_since(start)};
             } catch (const client::Error& error) {
                 const bool on_its_way =
@@ -208,6 +209,7 @@ class LeaseClient {
         return seconds_since(start);
     }
 
+    std::uint64_t reserve_;
     std::string address_;
     Echoes echoes_;
     std::string socket_;
@@ -216,13 +218,6 @@ class LeaseClient {
     std::optional<StateWatch> watch_;
     std::optional<client::Lease> lease_;
 };
-
-void check(int fd, std::uint64_t length) {
-    struct statfs file_system {};
-    must(::fcntl(fd, F_GET_SEALS) >= 0 && ::fcntl(fd, F_GETFL) >= 0 && ::fstatfs(fd, &file_system) == 0,
-         "ask the memfd");
-    must(::lseek(fd, 0, SEEK_HOLE) == static_cast<off_t>(length), "find no hole");
-}
 
 void run_echo(int channel, int other) {
     iommud_request request{};
@@ -244,7 +239,7 @@ void run_echo(int channel, int other) {
         int fd = -1;
         std::memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
         if (other >= 0) {
-            check(fd, request.length);
+            check_memory(fd, request.length);
         }
         ::close(fd);
         const iommud_reply reply{};
@@ -270,8 +265,9 @@ int start_echo(bool floor) {
 
 }  // namespace
 
-Worker lease_client(const std::string& socket, std::string address, const Echoes& echoes, const Memories& memories) {
-    auto state = std::make_shared<LeaseClient>(socket, std::move(address), echoes, memories);
+Worker lease_client(const std::string& socket, std::string address, const Echoes& echoes, const Memories& memories,
+                    std::uint64_t reserve) {
+    auto state = std::make_shared<LeaseClient>(socket, std::move(address), echoes, memories, reserve);
     return [state](const Order& order) { return (*state)(order); };
 }
 

@@ -22,6 +22,6 @@ struct Echoes {
 // descriptors until the bus says that the device is available}. Op::map: {map, unmap}. Op::round_trip, Op::floor_trip:
 // {it, 0}.
 [[nodiscard]] Worker lease_client(const std::string& socket, std::string address, const Echoes& echoes,
-                                  const Memories& memories);
+                                  const Memories& memories, std::uint64_t reserve = std::uint64_t{512} << 20);
 
 }  // namespace iommud::bench
