@@ -6,7 +6,7 @@
 # shellcheck source=tests/vm/cases/containers.bash
 . "$IOMMUD_TREE/tests/vm/cases/containers.bash"
 policy "$containers_policy"
-moments=${1:-5}
+moments=${1:-3}
 
 # What is left when everything else has gone: the container `steady`, its endpoint, its lease and its 1 MiB.
 only_steady() {
