@@ -1,5 +1,6 @@
-// What the monitor is told: each change of state at once, changes of what is mapped gathered: soon after a quiet time, once
-// a second while they go on. A thousand leases that map all the time must not keep it, and everybody's workers, busy.
+// What the monitor is told: each change of state at once, changes of what is mapped gathered: soon after a quiet time,
+// once a second while they go on. A thousand leases that map all the time must not keep it, and everybody's workers,
+// busy.
 #pragma once
 
 #include <optional>
