@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 
 namespace iommud::vault {
@@ -19,6 +20,27 @@ Result<std::string> read_small(const std::string& path) {
     text.resize(static_cast<std::size_t>(size));
     if (text.ends_with('\n')) {
         text.pop_back();
+    }
+    return text;
+}
+
+Result<std::string> read_whole(const std::string& path) {
+    constexpr std::size_t most = std::size_t{16} << 20;
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.valid()) {
+        return errno == ENOENT ? Result<std::string>(std::string())
+                               : fail(ErrorCode::internal, errno_message(path, errno));
+    }
+    std::string text;
+    std::array<char, 65536> part;
+    for (ssize_t size = 0; (size = ::read(file.get(), part.data(), part.size())) != 0;) {
+        if (size < 0) {
+            return fail(ErrorCode::internal, errno_message(path, errno));
+        }
+        text.append(part.data(), static_cast<std::size_t>(size));
+        if (text.size() > most) {
+            return fail(ErrorCode::internal, fmt::format("{}: longer than {} bytes", path, most));
+        }
     }
     return text;
 }

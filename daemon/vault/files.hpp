@@ -11,6 +11,9 @@ namespace iommud::vault {
 
 // At most 64 KiB, without the last newline. Errors are internal, "PATH: what errno says".
 [[nodiscard]] Result<std::string> read_small(const std::string& path);
+// A file of the administrator's, whole; empty when it is not there. Fails when it cannot be read, or is longer than 16
+// MiB: what was not read is not known.
+[[nodiscard]] Result<std::string> read_whole(const std::string& path);
 // In one write(2), to a file that is there.
 [[nodiscard]] Result<void> write_small(const std::string& path, std::string_view text);
 

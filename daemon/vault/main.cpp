@@ -67,7 +67,7 @@ void serve(const Options& options) {
         if (::geteuid() != 0) {
             throw Fatal("only root can open VFIO nodes for others; as any user: --kernel=simulated");
         }
-        const std::string passwd = or_fatal(read_small("/etc/passwd"));
+        const std::string passwd = or_fatal(read_whole("/etc/passwd"));
         monitor = or_fatal(find_user(passwd, "iommud")).uid;
         const User bus_worker = or_fatal(find_user(passwd, "iommud-bus"));
         kernel = probe_kernel();

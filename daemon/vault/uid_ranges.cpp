@@ -1,7 +1,6 @@
 #include "daemon/vault/uid_ranges.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <charconv>
 #include <limits>
@@ -76,10 +75,6 @@ Result<void> check_lines(const UidRange& uids, std::string_view text, const char
     return {};
 }
 
-Result<std::string> read_if_there(const char* path) {
-    return ::access(path, F_OK) == 0 ? read_small(path) : Result<std::string>(std::string());
-}
-
 }  // namespace
 
 Result<UidRange> parse_uid_range(std::string_view text) {
@@ -114,8 +109,8 @@ Result<void> owned_by_nobody(const UidRange& uids, std::string_view passwd, std:
 }
 
 Result<void> owned_by_nobody(const UidRange& uids) {
-    const auto passwd = read_if_there("/etc/passwd");
-    const auto subuid = read_if_there("/etc/subuid");
+    const auto passwd = read_whole("/etc/passwd");
+    const auto subuid = read_whole("/etc/subuid");
     if (!passwd || !subuid) {
         return tl::unexpected(passwd ? subuid.error() : passwd.error());
     }

@@ -90,7 +90,11 @@ Result<void> ValuesFile::append(const std::string& line) {
         return write_anew();
     }
     if (::write(file_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-        return fail(ErrorCode::internal, errno_message("what is held cannot be written down", errno));
+        const int error = errno;
+        const bool clean = ::ftruncate(file_.get(), static_cast<off_t>(size_)) == 0;  // half a line would be rubbish
+        return fail(
+            ErrorCode::internal,
+            errno_message(clean ? "what is held cannot be written down" : "what is held is half written", error));
     }
     size_ += line.size();
     return {};
