@@ -99,6 +99,22 @@ TEST(TaintedDevice, GoesToWhoHadIt) {
     EXPECT_TRUE(monitor.verb<ipc::GrantLease>());
 }
 
+// Number 5, of the user that runs the test.
+LeaseRecord held_lease(Mode mode) {
+    return {.id = 5,
+            .account_uid = ::getuid(),
+            .account_groups = {},
+            .holder_uid = ::getuid(),
+            .holder_pid = 1,
+            .endpoint = {},
+            .mode = mode,
+            .label = {},
+            .rule = "edu",
+            .memory = 4096,
+            .created_usec = 1,
+            .devices = {edu}};
+}
+
 class DeviceOfAnother : public testing::TestWithParam<Taint> {};
 
 TEST_P(DeviceOfAnother, GoesToNobodyBeforeItIsBoundAnew) {
@@ -119,18 +135,7 @@ INSTANTIATE_TEST_SUITE_P(UserOrContainer, DeviceOfAnother,
                          testing::Values(Taint{4711, "", 0}, Taint{::getuid(), "one@1.2", 0}));
 
 TEST(Successor, BeginsAnewAfterAKeeperThatDrained) {
-    const MonitorProcess monitor({LeaseRecord{.id = 5,
-                                              .account_uid = ::getuid(),
-                                              .account_groups = {},
-                                              .holder_uid = ::getuid(),
-                                              .holder_pid = 1,
-                                              .endpoint = {},
-                                              .mode = Mode::direct,
-                                              .label = {},
-                                              .rule = "edu",
-                                              .memory = 4096,
-                                              .created_usec = 1,
-                                              .devices = {edu}}});
+    const MonitorProcess monitor({held_lease(Mode::direct)});
     const Served client = monitor.connect();
     const auto [monitors, successor] = ipc::Channel::pair().value();
     const auto [later_monitors, later] = ipc::Channel::pair().value();
@@ -233,18 +238,7 @@ struct OfMode {
 class Revocation : public Direct, public testing::WithParamInterface<OfMode> {};
 
 TEST_P(Revocation, CondemnsTheHolderOfADirectLeaseOnly) {
-    const MonitorProcess monitor({LeaseRecord{.id = 5,
-                                              .account_uid = ::getuid(),
-                                              .account_groups = {},
-                                              .holder_uid = ::getuid(),
-                                              .holder_pid = 1,
-                                              .endpoint = {},
-                                              .mode = GetParam().mode,
-                                              .label = {},
-                                              .rule = "edu",
-                                              .memory = 4096,
-                                              .created_usec = 1,
-                                              .devices = {edu}}});
+    const MonitorProcess monitor({held_lease(GetParam().mode)});
     const Served admin = monitor.connect(true);
 
     ASSERT_EQ(admin.worker.send(ipc::RevokeRequest{.cookie = 7, .lease = 5, .grace_usec = 0, .reason = "a test"}),
