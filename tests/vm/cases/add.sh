@@ -14,10 +14,7 @@ policy '{
 }'
 start_adder() { # start_adder USER
     coproc AGENT { as "$1" env PYTHONPATH="$here" python3 "$here/add_agent.py" 2>&1; }
-    agent_out=${AGENT[0]} agent_in=${AGENT[1]} agent_pid=$AGENT_PID
-    local line=
-    read -r -t 120 line <&"$agent_out" || line="no answer"
-    [ "$line" = ready ] || { echo "FAIL the agent: $line"; failures=$((failures + 1)); }
+    agent_is_ready
 }
 # refuses LINE NAME WHAT: the agent's answer to LINE begins with NAME.
 refuses() {

@@ -19,10 +19,7 @@ start_direct() {
     done
     coproc AGENT { as "$user" env PYTHONPATH="$here" iommuctl run --mode direct "${asked[@]}" --memory "$memory" -- \
         python3 "$here/direct_agent.py" '{lease}' '{iommu}' "${given[@]}" 2>&1; }
-    agent_out=${AGENT[0]} agent_in=${AGENT[1]} agent_pid=$AGENT_PID
-    local line=
-    read -r -t 120 line <&"$agent_out" || line="no answer"
-    [ "$line" = ready ] || { echo "FAIL the agent: $line"; failures=$((failures + 1)); }
+    agent_is_ready
 }
 
 agent_is_gone() { ! kill -0 "$agent_pid" 2>/dev/null; }

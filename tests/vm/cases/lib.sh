@@ -72,15 +72,20 @@ alice_policy='{
                "devices": [ { "vendor": "1234", "device": "11e8" }, { "address": "0000:00:08.0" } ] } ]
 }'
 
+# The co-process AGENT has been started: it says so itself, and is who ask, asked and stop_agent speak to.
+agent_is_ready() {
+    agent_out=${AGENT[0]} agent_in=${AGENT[1]} agent_pid=$AGENT_PID
+    local line=
+    read -r -t 120 line <&"$agent_out" || line="no answer"
+    [ "$line" = ready ] || { echo "FAIL the agent: $line"; failures=$((failures + 1)); }
+}
+
 # ---- a client that stays (agent.py, or what agent_program says): start_agent USER DEVICE MEMORY, then ask LINE ANSWER
 # WHAT.
 start_agent() {
     coproc AGENT { as "$1" env PYTHONPATH="$here" iommuctl run --device "$2" --memory "$3" -- \
         python3 "$here/${agent_program:-agent.py}" '{lease}' "{device:$2}" 2>&1; }
-    agent_out=${AGENT[0]} agent_in=${AGENT[1]} agent_pid=$AGENT_PID
-    local line=
-    read -r -t 120 line <&"$agent_out" || line="no answer"
-    [ "$line" = ready ] || { echo "FAIL the agent: $line"; failures=$((failures + 1)); }
+    agent_is_ready
 }
 
 ask() {
