@@ -1,5 +1,6 @@
-"""Somebody else's day: neighbour.py DEVICE [COUNT] acquires, maps, unmaps and releases again and again, COUNT times or until a
-line comes in; then says how often, and how long one call took at most. Ends with an error when one fails."""
+"""Somebody else's day: neighbour.py DEVICE [COUNT] says "ready", then acquires, maps, unmaps and releases again and again,
+COUNT times, or until a line has come in, but once at least; then says how often, and how long one call took at most. Ends
+with an error when one fails."""
 import os
 import select
 import sys
@@ -22,7 +23,8 @@ def timed(call, *arguments, **options):
 
 
 memory = lease.memory(lease.PAGE)
-while rounds != most and (most or not select.select([sys.stdin], [], [], 0)[0]):
+print("ready", flush=True)
+while rounds != most and (most or not rounds or not select.select([sys.stdin], [], [], 0)[0]):
     path, fds = timed(client.acquire, [device], memory=lease.PAGE)
     channel = lease.Lease(fds.pop("lease"))
     for want in (0, lease.MEMORY_LIMIT):
@@ -37,4 +39,4 @@ while rounds != most and (most or not select.select([sys.stdin], [], [], 0)[0]):
     while timed(client.get, bus.device_path(device), bus.DEVICE, "State") != "available":
         time.sleep(0.01)
     rounds += 1
-print(f"{rounds} rounds, at most {int(longest)} s", flush=True)
+print(f"{rounds} rounds, at most {int(longest * 1000)} ms", flush=True)

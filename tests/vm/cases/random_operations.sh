@@ -16,8 +16,8 @@ figures() { iommuctl accounts --json | python3 -c 'import json, sys
 accounts = json.load(sys.stdin)
 print(sum(a["MemoryMapped"] for a in accounts), sum(a["MemoryReserved"] for a in accounts))'; }
 figures_are() { [ "$(figures)" = "$1" ]; }
-# The uid that pays for alice is known as long as one of her keepers is there.
-slot() { keeper=$(pgrep -o -x iommud-keeper) && uid=$(sed -n 's/^Uid:\t\([0-9]*\).*/\1/p' "/proc/$keeper/status"); }
+# The uid that pays for alice, from her first lease on.
+slot() { sed -n 's/^1000 //p' /run/iommud/slots; }
 # told LINE: does it, and compares all three counts.
 told() {
     local mapped reserved what
@@ -27,8 +27,7 @@ told() {
     read -r -t 60 what <&"$agent_out"
     echo "     $what: $mapped of $reserved bytes"
     eventually 20 "the ledger says the same" figures_are "$mapped $reserved"
-    slot
-    expect 0 "the kernel is asked" python3 "$here/kernel_count.py" --uid "$uid" $limit
+    expect 0 "the kernel is asked" python3 "$here/kernel_count.py" --uid "$(slot)" $limit
     says "would pin $(((limit - mapped) / 4096)) more" "it counts $((mapped / 4096)) pages"
 }
 
