@@ -143,6 +143,7 @@ void Keepers::report(Lease& lease, const ipc::KeeperReport& report) {
     const bool delivered = lease.state == LeaseState::granting && report.state == LeaseState::active;
     const bool dma_ended = lease.state < LeaseState::draining && report.state == LeaseState::draining;
     const bool direct = lease.record.mode != Mode::managed;
+    const bool only_mapped = report.state == lease.state && lease.adding.empty();
     lease.mapped = direct ? lease.record.memory : report.mapped;  // what its holder maps is not for the keeper to see
     lease.state = std::max(lease.state, report.state);
     if (delivered) {
@@ -161,7 +162,11 @@ void Keepers::report(Lease& lease, const ipc::KeeperReport& report) {
         lease.addition.reset();
         lease.adding.clear();
     }
-    monitor_.views().lease_changed(lease);
+    if (only_mapped) {
+        monitor_.views().mapped_changed(lease);
+    } else {
+        monitor_.views().lease_changed(lease);
+    }
     if (dma_ended) {
         answer_releases(lease);
     }

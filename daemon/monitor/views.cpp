@@ -8,6 +8,8 @@ namespace {
 
 // Long enough to gather a burst, too short for a person to notice.
 constexpr std::chrono::milliseconds coalesce_for{20};
+// What is mapped changes all the time, and nobody waits for it.
+constexpr std::chrono::milliseconds coalesce_mapped_for{1000};
 
 }  // namespace
 
@@ -77,19 +79,19 @@ void Views::send_device(Connection& connection, const PciAddress& address) {
 
 void Views::manager_changed() {
     manager_ = true;
-    schedule();
+    schedule(coalesce_for);
 }
 
 void Views::device_changed(const PciAddress& address) {
     devices_.insert(address);
-    schedule();
+    schedule(coalesce_for);
 }
 
 void Views::all_devices_changed() {
     for (const auto& [address, device] : monitor_.inventory().devices()) {
         devices_.insert(address);
     }
-    schedule();
+    schedule(coalesce_for);
 }
 
 void Views::lease_changed(const Lease& lease) {
@@ -97,15 +99,21 @@ void Views::lease_changed(const Lease& lease) {
     for (const PciAddress& device : lease.record.devices) {
         devices_.insert(device);
     }
-    schedule();
+    schedule(coalesce_for);
 }
 
-void Views::schedule() {
-    if (scheduled_) {
+void Views::mapped_changed(const Lease& lease) {
+    leases_.insert_or_assign(lease.record.id, lease.record);
+    schedule(coalesce_mapped_for);
+}
+
+void Views::schedule(std::chrono::milliseconds within) {
+    const auto due = std::chrono::steady_clock::now() + within;
+    if (scheduled_ && timer_.expiry() <= due) {
         return;
     }
     scheduled_ = true;
-    timer_.expires_after(coalesce_for);
+    timer_.expires_at(due);  // what waited until later is cancelled
     timer_.async_wait([this](const boost::system::error_code& error) {
         if (error) {
             return;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <map>
 #include <set>
 
@@ -30,19 +31,20 @@ class Views {
     void device_changed(const PciAddress& address);
     void all_devices_changed();
     void lease_changed(const Lease& lease);  // before it is closed in the book, too
+    void mapped_changed(const Lease& lease);  // and nothing else of it
 
     // Sends at once what has changed and not been sent yet: before an answer to `connection`.
     void bring_up_to_date(Connection& connection);
 
   private:
-    void schedule();
+    void schedule(std::chrono::milliseconds within);
     void send_changes(Connection& connection);
     void send_device(Connection& connection, const PciAddress& address);
     [[nodiscard]] ipc::ManagerView manager_view() const;
 
     Monitor& monitor_;
     boost::asio::steady_timer timer_;
-    bool scheduled_ = false;
+    bool scheduled_ = false;  // the timer runs
     bool manager_ = false;
     std::set<PciAddress> devices_;
     std::map<LeaseId, LeaseRecord> leases_;  // the record says who may hear of it, even when it is gone

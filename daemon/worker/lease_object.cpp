@@ -86,7 +86,7 @@ const sd_bus_vtable vtable[] = {
     SD_BUS_PROPERTY("Devices", "as", get<devices>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("MemoryReserved", "t", get<of_record<&LeaseRecord::memory>>, 0,
                     SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_PROPERTY("MemoryMapped", "t", get<mapped>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("MemoryMapped", "t", get<mapped>, 0, 0),
     SD_BUS_PROPERTY("State", "s", get<state>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Created", "t", get<of_record<&LeaseRecord::created_usec>>, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_VTABLE_END,

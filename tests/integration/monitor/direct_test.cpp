@@ -100,21 +100,6 @@ TEST(TaintedDevice, GoesToWhoHadIt) {
 }
 
 // Number 5, of the user that runs the test.
-LeaseRecord held_lease(Mode mode) {
-    return {.id = 5,
-            .account_uid = ::getuid(),
-            .account_groups = {},
-            .holder_uid = ::getuid(),
-            .holder_pid = 1,
-            .endpoint = {},
-            .mode = mode,
-            .label = {},
-            .rule = "edu",
-            .memory = 4096,
-            .created_usec = 1,
-            .devices = {edu}};
-}
-
 class DeviceOfAnother : public testing::TestWithParam<Taint> {};
 
 TEST_P(DeviceOfAnother, GoesToNobodyBeforeItIsBoundAnew) {

@@ -56,6 +56,21 @@ ipc::Packet next_reply(const Served& served) {
     return packet;
 }
 
+LeaseRecord held_lease(Mode mode) {
+    return {.id = 5,
+            .account_uid = ::getuid(),
+            .account_groups = {},
+            .holder_uid = ::getuid(),
+            .holder_pid = 1,
+            .endpoint = {},
+            .mode = mode,
+            .label = {},
+            .rule = "edu",
+            .memory = 4096,
+            .created_usec = 1,
+            .devices = {*PciAddress::parse("0000:00:04.0")}};
+}
+
 MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held, const std::vector<ipc::HeldThing>& things,
                                const char* option) {
     std::string pattern = std::filesystem::temp_directory_path() / "iommud-monitor.XXXXXX";

@@ -40,6 +40,9 @@ struct Served {
 // The answer to a request: whatever comes first that is no view.
 ipc::Packet next_reply(const Served& served);
 
+// Lease 5, of this user and of 0000:00:04.0, with 4 KiB: for a vault to hold.
+LeaseRecord held_lease(Mode mode);
+
 class MonitorProcess {
   public:
     // The vault holds leases with these records, and these things, if any.
@@ -68,6 +71,11 @@ class MonitorProcess {
         return ipc::decode<Verb>(next_packet(vault_).bytes);
     }
 
+    // Speaks to the monitor as the keeper of the n-th held lease.
+    template <class Message>
+    [[nodiscard]] ipc::SendResult keeper_says(std::size_t n, const Message& message) const {
+        return keepers_.at(n).send(message);
+    }
     // The frame of that type that comes next to the keeper of the n-th held lease.
     template <class Message>
     [[nodiscard]] std::optional<Message> keeper_hears(std::size_t n) const {

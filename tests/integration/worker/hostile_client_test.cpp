@@ -180,23 +180,37 @@ TEST_F(HostileClientTest, WhoDoesNotReadRepliesIsNotReadFrom) {
     EXPECT_TRUE(raw->read_until("0000:00:06.0"));  // and goes on where it stopped
 }
 
-TEST_F(HostileClientTest, WhoDoesNotReadSignalsLosesTheConnection) {
-    begin_raw();
-    ASSERT_TRUE(raw->write(handshake));
-    ASSERT_TRUE(raw->write(ping()));
-    ASSERT_TRUE(raw->read_until("AGREE_UNIX_FD\r\nl"));  // and the reply's first byte
+class WhoDoesNotRead : public HostileClientTest {
+  protected:
+    // Changes of a lease, by `change`, until the worker has hung up or there were more than it keeps signals; whether it
+    // did hang up.
+    bool hangs_up_at(void (*change)(ipc::LeaseView&)) {
+        begin_raw();
+        EXPECT_TRUE(raw->write(handshake));
+        EXPECT_TRUE(raw->write(ping()));
+        EXPECT_TRUE(raw->read_until("AGREE_UNIX_FD\r\nl"));  // and the reply's first byte
 
-    ipc::LeaseView view = lease_view(9, LeaseState::active);
-    pollfd room{monitor.fd().get(), POLLOUT, 0};
-    ipc::SendResult result = ipc::SendResult::sent;
-    for (int i = 0; i < 50'000 && result != ipc::SendResult::closed; ++i) {
-        ++view.mapped;
-        result = monitor.send(view);
-        static_cast<void>(::poll(&room, 1, 1'000));
+        ipc::LeaseView view = lease_view(9, LeaseState::active);
+        pollfd room{monitor.fd().get(), POLLOUT, 0};
+        ipc::SendResult result = ipc::SendResult::sent;
+        for (int i = 0; i < 50'000 && result != ipc::SendResult::closed; ++i) {
+            change(view);
+            result = monitor.send(view);
+            static_cast<void>(::poll(&room, 1, 1'000));
+        }
+        return result == ipc::SendResult::closed;
     }
+};
 
-    EXPECT_EQ(result, ipc::SendResult::closed);
+TEST_F(WhoDoesNotRead, SignalsLosesTheConnection) {
+    EXPECT_TRUE(hangs_up_at([](ipc::LeaseView& view) { ++view.record.memory; }));
     EXPECT_EQ(ending(), "exited 0");
+}
+
+TEST_F(WhoDoesNotRead, AndMapsIsNotSentSignalsOfIt) {
+    EXPECT_FALSE(hangs_up_at([](ipc::LeaseView& view) { ++view.mapped; }));
+    EXPECT_TRUE(raw->write(ping()));
+    EXPECT_TRUE(raw->read_until("l"));
 }
 
 }  // namespace

@@ -65,13 +65,14 @@ TEST(Replica, TheManagersChangesHaveTheirPropertiesNames) {
     EXPECT_EQ(replica.manager().policy_generation, 2U);
 }
 
-TEST(Replica, ALeasesBytesAndDevicesChange) {
+TEST(Replica, ALeasesDevicesAreAChangeAndItsMappedBytesAreNot) {
     Replica replica;
     static_cast<void>(replica.apply(lease(LeaseState::active)));
     ipc::LeaseView next = lease(LeaseState::active, 4096);
     next.record.devices = {address};
 
-    EXPECT_THAT(replica.apply(next).properties, ElementsAre(StrEq("Devices"), StrEq("MemoryMapped")));
+    EXPECT_THAT(replica.apply(next).properties, ElementsAre(StrEq("Devices")));
+    EXPECT_EQ(replica.lease(5)->mapped, 4096U);
 }
 
 TEST(Replica, ADeliveredLeaseIsActiveBeforeTheMonitorSaysSo) {
