@@ -133,7 +133,7 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
     std::vector<UniqueFd> to_worker;
     to_worker.push_back(delivery->first.take());
     connection.send(ipc::DeliveryComing{.cookie = request.cookie, .lease = view_of(lease)}, std::move(to_worker));
-    monitor.views().lease_changed(lease);
+    monitor.views().lease_granting(lease);
 }
 
 }  // namespace iommud::monitor

@@ -8,8 +8,7 @@ namespace {
 
 // Long enough to gather a burst, too short for a person to notice.
 constexpr std::chrono::milliseconds coalesce_for{20};
-// What is mapped changes all the time, and nobody waits for it.
-constexpr std::chrono::milliseconds coalesce_mapped_for{1000};
+constexpr std::chrono::milliseconds coalesce_longer_for{1000};
 
 }  // namespace
 
@@ -94,17 +93,26 @@ void Views::all_devices_changed() {
     schedule(coalesce_for);
 }
 
-void Views::lease_changed(const Lease& lease) {
+void Views::note(const Lease& lease) {
     leases_.insert_or_assign(lease.record.id, lease.record);
     for (const PciAddress& device : lease.record.devices) {
         devices_.insert(device);
     }
+}
+
+void Views::lease_changed(const Lease& lease) {
+    note(lease);
     schedule(coalesce_for);
+}
+
+void Views::lease_granting(const Lease& lease) {
+    note(lease);
+    schedule(coalesce_longer_for);
 }
 
 void Views::mapped_changed(const Lease& lease) {
     leases_.insert_or_assign(lease.record.id, lease.record);
-    schedule(coalesce_mapped_for);
+    schedule(coalesce_longer_for);
 }
 
 void Views::schedule(std::chrono::milliseconds within) {

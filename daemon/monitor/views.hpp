@@ -31,12 +31,16 @@ class Views {
     void device_changed(const PciAddress& address);
     void all_devices_changed();
     void lease_changed(const Lease& lease);  // before it is closed in the book, too
-    void mapped_changed(const Lease& lease);  // and nothing else of it
+    // Told within a second, for which nobody waits: a lease that is being granted, most of which are given sooner; and
+    // what is mapped, which changes all the time.
+    void lease_granting(const Lease& lease);
+    void mapped_changed(const Lease& lease);
 
     // Sends at once what has changed and not been sent yet: before an answer to `connection`.
     void bring_up_to_date(Connection& connection);
 
   private:
+    void note(const Lease& lease);
     void schedule(std::chrono::milliseconds within);
     void send_changes(Connection& connection);
     void send_device(Connection& connection, const PciAddress& address);
