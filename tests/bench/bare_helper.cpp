@@ -39,6 +39,20 @@ void enter_cgroup(const std::string& cgroup) {
     ::_exit(1);
 }
 
+// The lease before may still be on its way out.
+std::uint32_t bind_when_free(const BareFds& fds) {
+    for (int attempt = 0;; ++attempt) {
+        try {
+            return bind_and_attach(fds);
+        } catch (const std::exception&) {
+            if (attempt == 400) {
+                throw;
+            }
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(25));
+    }
+}
+
 class BareIoctls {
   public:
     BareIoctls(std::string address, const Memories& memories) : address_(std::move(address)), memories_(memories) {}
@@ -48,10 +62,10 @@ class BareIoctls {
             case Op::acquire:
                 return acquire();
             case Op::hold:
-                hold();
+                own_ = attach_as_user(address_);
                 return {};
             case Op::map:
-                return by_file_ ? map_by_file(order.length) : map_by_address(order.length);
+                return own_.by_file ? map_by_file(order.length) : map_by_address(order.length);
             case Op::churn:
                 return churn([this, &order] { (*this)({Op::map, 0, order.length}); });
             case Op::checked_churn:
@@ -79,32 +93,10 @@ class BareIoctls {
         return {seconds_since(start), seconds_since(attached)};
     }
 
-    void hold() {
-        fds_ = open_bare(address_);
-        by_file_ = kernel_maps_files(fds_.iommu);
-        // Root would be charged for nothing.
-        become_user(unused_uid, most_locked);
-        ioas_ = bind_when_free();
-    }
-
-    // The lease before may still be on its way out.
-    [[nodiscard]] std::uint32_t bind_when_free() const {
-        for (int attempt = 0;; ++attempt) {
-            try {
-                return bind_and_attach(fds_);
-            } catch (const std::exception&) {
-                if (attempt == 400) {
-                    throw;
-                }
-            }
-            std::this_thread::sleep_for(std::chrono::milliseconds(25));
-        }
-    }
-
     Seconds map_by_file(std::uint64_t length) {
         const int fd = memories_.at(length).fd();
         const auto start = Clock::now();
-        const std::uint64_t iova = map_file(fds_.iommu, ioas_, fd, length);
+        const std::uint64_t iova = map_file(own_.fds.iommu, own_.ioas, fd, length);
         const double mapped = seconds_since(start);
         return {mapped, unmap_and_time(iova, length)};
     }
@@ -115,10 +107,10 @@ class BareIoctls {
         const auto start = Clock::now();
         void* const at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         must(at != MAP_FAILED, "mmap");
-        const std::uint64_t iova = map_address(fds_.iommu, ioas_, at, length);
+        const std::uint64_t iova = map_address(own_.fds.iommu, own_.ioas, at, length);
         const double mapped = seconds_since(start);
         const auto unmapping = Clock::now();
-        unmap(fds_.iommu, ioas_, iova, length);
+        unmap(own_.fds.iommu, own_.ioas, iova, length);
         ::munmap(at, length);
         return {mapped, seconds_since(unmapping)};
     }
@@ -126,25 +118,32 @@ class BareIoctls {
     Seconds map_again(std::uint64_t length) {
         const void* const at = memories_.at(length).bytes().data();
         const auto start = Clock::now();
-        const std::uint64_t iova = map_address(fds_.iommu, ioas_, at, length);
+        const std::uint64_t iova = map_address(own_.fds.iommu, own_.ioas, at, length);
         const double mapped = seconds_since(start);
         return {mapped, unmap_and_time(iova, length)};
     }
 
     double unmap_and_time(std::uint64_t iova, std::uint64_t length) const {
         const auto start = Clock::now();
-        unmap(fds_.iommu, ioas_, iova, length);
+        unmap(own_.fds.iommu, own_.ioas, iova, length);
         return seconds_since(start);
     }
 
     std::string address_;
-    BareFds fds_;
-    std::uint32_t ioas_ = 0;
-    bool by_file_ = false;
+    Attached own_;
     const Memories& memories_;
 };
 
 }  // namespace
+
+Attached attach_as_user(const std::string& address) {
+    Attached own;
+    own.fds = open_bare(address);
+    own.by_file = kernel_maps_files(own.fds.iommu);
+    become_user(unused_uid, most_locked);  // root would be charged for nothing
+    own.ioas = bind_when_free(own.fds);
+    return own;
+}
 
 Worker bare_process(std::string address, std::string cgroup, std::string program) {
     return [address = std::move(address), cgroup = std::move(cgroup), program = std::move(program)](const Order&) {

@@ -1,7 +1,8 @@
 // The anchor of the calls on the socket: bare sd-bus, peer to peer, one process per connection as iommud has, with a
 // vtable of the same form, that answers from constants. bus_anchor SOCKET: serves until it is ended.
-// bus_anchor SOCKET ask: Explain asks one more process, the same for all connections, and waits for its answer: the
-// least that it takes where the process that parses D-Bus is not the one that decides.
+// bus_anchor SOCKET ask: Explain asks one more process, the same for all connections, and answers when that has: the
+// least that it takes where the process that parses D-Bus is not the one that decides, and does not wait for it alone.
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -51,16 +52,9 @@ constexpr std::size_t question_size = 30;
 constexpr std::size_t answer_size = 487;
 int decider = -1;
 
-int explain(sd_bus_message* call, void*, sd_bus_error*) noexcept {
-    if (const int result = read_explain(call); result < 0) {
-        return result;
-    }
-    if (decider >= 0) {
-        std::array<char, answer_size> bytes{};
-        if (::send(decider, bytes.data(), question_size, 0) < 0 || ::recv(decider, bytes.data(), bytes.size(), 0) < 0) {
-            return -errno;
-        }
-    }
+sd_bus_message* asked = nullptr;  // the call that waits for the decider: a client makes one at a time
+
+int answer_explain(sd_bus_message* call) noexcept {
     // As long as the daemon's own answer to the same question.
     return sd_bus_reply_method_return(
         call, "bsaa{sv}", 1, "rule bench gives root (uid 0) 0000:00:00.0: mode managed, 64 MiB, at most 4096 maps", 2,
@@ -69,6 +63,33 @@ int explain(sd_bus_message* call, void*, sd_bus_error*) noexcept {
         "", "effect", "s", "account", "matched", "s", "yes", "rule", "s", "", "where", "s",
         "/etc/iommud/policy.d/10-bench.json:3", "why", "s",
         "root (uid 0) pays: 64 GiB of memory, 2000 leases, 2000 devices at most");
+}
+
+int explain(sd_bus_message* call, void*, sd_bus_error*) noexcept {
+    if (const int result = read_explain(call); result < 0) {
+        return result;
+    }
+    if (decider < 0) {
+        return answer_explain(call);
+    }
+    // Not here: a worker has more to do than to wait for one answer.
+    const std::array<char, question_size> question{};
+    asked = sd_bus_message_ref(call);
+    return ::send(decider, question.data(), question.size(), 0) < 0 ? -errno : 1;
+}
+
+// Waits for the connection and for the decider, and does what the latter says.
+void wait_for_both(sd_bus* bus) {
+    std::array<pollfd, 2> waiting{
+        {{sd_bus_get_fd(bus), static_cast<short>(sd_bus_get_events(bus)), 0}, {decider, POLLIN, 0}}};
+    must(::poll(waiting.data(), waiting.size(), -1) > 0, "poll");
+    if (waiting[1].revents == 0) {
+        return;
+    }
+    std::array<char, answer_size> answer{};
+    must(::recv(decider, answer.data(), answer.size(), 0) > 0 && asked != nullptr, "hear the decider");
+    must_bus(answer_explain(asked), "answer");
+    asked = sd_bus_message_unref(asked);
 }
 
 int find_device(sd_bus*, const char* path, const char*, void*, void** found, sd_bus_error*) noexcept {
@@ -111,7 +132,9 @@ void serve(int connection) {
         "devices");
     for (int result = 0; result >= 0;) {
         result = sd_bus_process(bus, nullptr);
-        if (result == 0) {
+        if (result == 0 && decider >= 0) {
+            wait_for_both(bus);
+        } else if (result == 0) {
             result = sd_bus_wait(bus, ~std::uint64_t{0});
         }
     }

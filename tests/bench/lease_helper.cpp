@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "tests/bench/must.hpp"
+#include "tests/bench/packets.hpp"
 #include "tests/bench/table.hpp"
 
 namespace iommud::bench {
@@ -189,22 +190,9 @@ class LeaseClient {
     double round_trip(int echo, std::uint64_t length) const {
         iommud_request request{};
         request.length = length;
-        iovec bytes{&request, sizeof request};
-        alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-        msghdr message{};
-        message.msg_iov = &bytes;
-        message.msg_iovlen = 1;
-        message.msg_control = control.data();
-        message.msg_controllen = control.size();
-        cmsghdr* const header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        const int fd = memories_.at(length).fd();
-        std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
         iommud_reply reply{};
         const auto start = Clock::now();
-        must(::sendmsg(echo, &message, MSG_NOSIGNAL) == sizeof request, "send to the echo");
+        send_packet(echo, &request, sizeof request, memories_.at(length).fd());
         must(::recv(echo, &reply, sizeof reply, 0) == sizeof reply, "receive from the echo");
         return seconds_since(start);
     }
@@ -221,29 +209,21 @@ class LeaseClient {
 
 void run_echo(int channel, int other) {
     iommud_request request{};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    int fd = -1;
     for (;;) {
-        iovec bytes{&request, sizeof request};
-        msghdr message{};
-        message.msg_iov = &bytes;
-        message.msg_iovlen = 1;
-        message.msg_control = control.data();
-        message.msg_controllen = control.size();
         if (other >= 0) {
             std::array<pollfd, 2> waiting{{{channel, POLLIN, 0}, {other, POLLIN, 0}}};
             must(::poll(waiting.data(), waiting.size(), -1) > 0, "poll");
         }
-        if (::recvmsg(channel, &message, MSG_CMSG_CLOEXEC) != sizeof request) {
+        if (!receive_packet(channel, &request, sizeof request, &fd)) {
             return;
         }
-        int fd = -1;
-        std::memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
         if (other >= 0) {
             check_memory(fd, request.length);
         }
         ::close(fd);
         const iommud_reply reply{};
-        must(::send(channel, &reply, sizeof reply, MSG_NOSIGNAL) == sizeof reply, "echo");
+        send_packet(channel, &reply, sizeof reply);
     }
 }
 
