@@ -2,6 +2,7 @@
 # An unmodified QEMU that knows iommufd, as alice without any capability, by `iommuctl run --mode direct`. Inside this
 # machine there is no KVM: its guest is firmware that looks for something to boot.
 # uses: qemu
+# kernel: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 # shellcheck source=tests/vm/cases/direct.bash

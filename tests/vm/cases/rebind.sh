@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A device that was out unbound (hazard C5): a former holder that kept a descriptor of it. It goes to the same user at
 # once, and to nobody else before its driver has been bound anew.
+# kernel: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 # shellcheck source=tests/vm/cases/direct.bash
