@@ -182,8 +182,8 @@ TEST_F(HostileClientTest, WhoDoesNotReadRepliesIsNotReadFrom) {
 
 class WhoDoesNotRead : public HostileClientTest {
   protected:
-    // Changes of a lease, by `change`, until the worker has hung up or there were more than it keeps signals; whether it
-    // did hang up.
+    // Changes of a lease, by `change`, until the worker has hung up or there were more than it keeps signals; whether
+    // it did hang up.
     bool hangs_up_at(void (*change)(ipc::LeaseView&)) {
         begin_raw();
         EXPECT_TRUE(raw->write(handshake));
