@@ -171,6 +171,7 @@ void Requests::wait_for_delivery(std::uint64_t cookie, DeliveryWait& wait) {
     wait.watch.when_readable([this, cookie](const boost::system::error_code& error) {
         if (!error) {
             read_delivery(cookie);
+            signals_.emit();
             reactor_.flush();
         }
     });
@@ -210,7 +211,6 @@ void Requests::finish_delivery(std::uint64_t cookie, Pending& pending, const ipc
                        ? acquire_reply(pending.call.get(), pending.lease, delivery->names, packet.fds, pending.devices,
                                        replica_)
                        : add_reply(pending.call.get(), delivery->names, packet.fds));
-    // After the reply, for which somebody waits.
     signals_.lease(lease, delivered.lease);
     for (const PciAddress& device : delivered.devices) {
         signals_.device(device, {.added = false, .properties = {"State", "Lease"}});

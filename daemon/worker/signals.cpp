@@ -1,5 +1,7 @@
 #include "daemon/worker/signals.hpp"
 
+#include <utility>
+
 #include "daemon/worker/names.hpp"
 
 namespace iommud::worker {
@@ -23,45 +25,51 @@ void changed(sd_bus* bus, const char* path, const char* interface, const std::ve
 
 }  // namespace
 
-void Signals::manager(const Change& change) const {
-    if (sd_bus_is_ready(bus_) > 0 && !change.properties.empty()) {
-        changed(bus_, manager_path, manager_interface, change.properties);
+void Signals::manager(Change change) {
+    keep(manager_path, manager_interface, std::move(change));
+}
+
+void Signals::device(const PciAddress& address, Change change) {
+    keep(device_path(address), device_interface, std::move(change));
+}
+
+void Signals::lease(LeaseId lease, Change change) {
+    if (tells_leases_) {
+        keep(lease_path(lease), lease_interface, std::move(change));
     }
 }
 
-void Signals::device(const PciAddress& address, const Change& change) const {
-    if (!change.none()) {
-        object(device_path(address), device_interface, change);
-    }
-}
-
-void Signals::lease(LeaseId lease, const Change& change) const {
-    if (tells_leases_ && !change.none()) {
-        object(lease_path(lease), lease_interface, change);
-    }
-}
-
-void Signals::device_goes(const PciAddress& address) const {
+void Signals::device_goes(const PciAddress& address) {
     removed(device_path(address));
 }
-void Signals::lease_goes(LeaseId lease) const {
+void Signals::lease_goes(LeaseId lease) {
     if (tells_leases_) {
         removed(lease_path(lease));
     }
 }
 
-void Signals::object(const std::string& path, const char* interface, const Change& change) const {
-    if (sd_bus_is_ready(bus_) <= 0) {
-        return;
-    }
-    if (change.added) {
-        check(sd_bus_emit_object_added(bus_, path.c_str()), "emit InterfacesAdded");
-    } else {
-        changed(bus_, path.c_str(), interface, change.properties);
+void Signals::keep(std::string path, const char* interface, Change change) {
+    if (sd_bus_is_ready(bus_) > 0 && !change.none()) {
+        kept_.push_back({std::move(path), interface, std::move(change)});
     }
 }
 
-void Signals::removed(const std::string& path) const {
+void Signals::emit() {
+    for (const Kept& one : kept_) {
+        if (sd_bus_is_ready(bus_) <= 0) {
+            break;
+        }
+        if (one.change.added) {
+            check(sd_bus_emit_object_added(bus_, one.path.c_str()), "emit InterfacesAdded");
+        } else {
+            changed(bus_, one.path.c_str(), one.interface, one.change.properties);
+        }
+    }
+    kept_.clear();
+}
+
+void Signals::removed(const std::string& path) {
+    emit();
     if (sd_bus_is_ready(bus_) > 0) {
         check(sd_bus_emit_object_removed(bus_, path.c_str()), "emit InterfacesRemoved");
     }

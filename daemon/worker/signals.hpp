@@ -1,5 +1,9 @@
-// What the client is told of changes: PropertiesChanged, InterfacesAdded, InterfacesRemoved.
+// What the client is told of changes: PropertiesChanged, InterfacesAdded, InterfacesRemoved. They are kept until
+// emit(): the answer to a request, which may come with what it has changed, goes first, because somebody waits for it.
 #pragma once
+
+#include <string>
+#include <vector>
 
 #include "daemon/worker/bus.hpp"
 #include "daemon/worker/replica.hpp"
@@ -11,20 +15,30 @@ class Signals {
   public:
     // `tells_leases`: on the system bus everybody would hear of everybody's.
     explicit Signals(sd_bus* bus, bool tells_leases = true) : bus_(bus), tells_leases_(tells_leases) {}
-    // After the replica has changed. Throw Fatal.
-    void manager(const Change& change) const;
-    void device(const PciAddress& address, const Change& change) const;
-    void lease(LeaseId lease, const Change& change) const;
-    // Before the replica forgets: sd-bus asks the object for its interfaces.
-    void device_goes(const PciAddress& address) const;
-    void lease_goes(LeaseId lease) const;
+    // After the replica has changed.
+    void manager(Change change);
+    void device(const PciAddress& address, Change change);
+    void lease(LeaseId lease, Change change);
+    // Before the replica forgets: sd-bus asks the object for its interfaces. Not kept, and nothing before it either.
+    // Throw Fatal.
+    void device_goes(const PciAddress& address);
+    void lease_goes(LeaseId lease);
+
+    // Sends what was kept, with the values of now. Throws Fatal.
+    void emit();
 
   private:
-    void object(const std::string& path, const char* interface, const Change& change) const;
-    void removed(const std::string& path) const;
+    struct Kept {
+        std::string path;
+        const char* interface;
+        Change change;
+    };
+    void keep(std::string path, const char* interface, Change change);
+    void removed(const std::string& path);
 
     sd_bus* bus_;
     bool tells_leases_;
+    std::vector<Kept> kept_;
 };
 
 }  // namespace iommud::worker

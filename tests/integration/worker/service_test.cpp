@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <csignal>
+
 #include "daemon/worker/names.hpp"
 #include "tests/integration/worker/fake_monitor.hpp"
 
@@ -289,6 +291,28 @@ TEST_F(WorkerTest, ChangesBecomeSignals) {
     ASSERT_NE(removed.message, nullptr);
     ASSERT_GT(sd_bus_message_read(removed.message.get(), "o", &path), 0);
     EXPECT_STREQ(path, lease_nine);
+}
+
+TEST_F(WorkerTest, AnAnswerGoesBeforeTheSignalsOfWhatItHasChanged) {
+    begin();
+    tell(lease_view(9, LeaseState::active));
+    ASSERT_NE(client->signal("InterfacesAdded").message, nullptr);
+    const auto call = client->start(lease_nine, lease_interface, "Release", write_no_options);
+    const auto request = next<ipc::ReleaseRequest>();
+
+    ASSERT_EQ(::kill(worker, SIGSTOP), 0);  // so that it reads both at once
+    ASSERT_EQ(monitor.send(lease_view(9, LeaseState::draining)), ipc::SendResult::sent);
+    ASSERT_EQ(monitor.send(ipc::RequestDone{.cookie = request.cookie}), ipc::SendResult::sent);
+    ASSERT_EQ(::kill(worker, SIGCONT), 0);
+    const Reply reply = client->reply(call);
+    const Reply changed = client->signal("PropertiesChanged");
+
+    ASSERT_EQ(reply.error(), "");
+    ASSERT_NE(changed.message, nullptr);
+    std::uint64_t serials[2] = {};
+    ASSERT_GE(sd_bus_message_get_cookie(reply.message.get(), &serials[0]), 0);
+    ASSERT_GE(sd_bus_message_get_cookie(changed.message.get(), &serials[1]), 0);
+    EXPECT_LT(serials[0], serials[1]);
 }
 
 TEST_F(WorkerTest, TextThatIsNoUtf8DoesNotCostTheClientItsConnection) {
