@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # limits.sh [LIMIT...]: alice at each of her limits: memory, leases, connections, unread replies, queued requests, descriptors
 # under way. Bob gets everything that is his, and she has it all back when she lets go.
+# kernel: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 export PYTHONPATH=$here
