@@ -48,5 +48,24 @@ TEST(Views, OfManyMapsTellTheLastAndNothingOfTheDevices) {
     EXPECT_LE(views, static_cast<std::size_t>(seconds) + 2);
 }
 
+// The keeper of most leases is there sooner; this one never comes.
+TEST(Views, TellOfALeaseThatTakesLongToBeGranted) {
+    const MonitorProcess monitor;
+    const Served client = monitor.connect();
+    const Served other = monitor.connect();
+    ipc::AcquireRequest request;
+    request.devices = held_lease(Mode::managed).devices;
+    request.memory = 4096;
+
+    ASSERT_EQ(client.worker.send(request), ipc::SendResult::sent);
+
+    const auto lease = next_answer<ipc::LeaseView>(other.worker);
+    ASSERT_TRUE(lease);
+    EXPECT_EQ(lease->state, LeaseState::granting);
+    const auto device = next_answer<ipc::DeviceView>(other.worker);
+    ASSERT_TRUE(device);
+    EXPECT_EQ(device->lease, lease->record.id);
+}
+
 }  // namespace
 }  // namespace iommud::test
