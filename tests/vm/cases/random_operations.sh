@@ -32,9 +32,7 @@ told() {
 }
 
 coproc AGENT { as alice env PYTHONPATH="$here" python3 "$here/random_operations.py" $limit "$seed" $edu_a $edu_b 0000:00:05.0 2>&1; }
-agent_out=${AGENT[0]} agent_in=${AGENT[1]} agent_pid=$AGENT_PID
-read -r -t 60 line <&"$agent_out"
-[ "$line" = ready ] || { echo "FAIL the agent: $line"; failures=$((failures + 1)); }
+agent_is_ready
 for _ in {1..10}; do
     told "go 100"
 done

@@ -59,9 +59,7 @@ eventually 20 "no lease is left" no_leases
 echo "== an account by a group that only the process has"
 coproc AGENT { setpriv --reuid bob --regid bob --groups vfio --no-new-privs -- iommuctl run --device $edu_a --memory 4MiB -- \
     python3 "$here/agent.py" '{lease}' "{device:$edu_a}" 2>&1; }
-agent_out=${AGENT[0]} agent_in=${AGENT[1]} agent_pid=$AGENT_PID
-read -r -t 120 line <&"$agent_out"
-[ "$line" = ready ] || { echo "FAIL the agent: $line"; failures=$((failures + 1)); }
+agent_is_ready
 ask "map 1048576" "0 0x1000000" "bob has the group's limit"
 expect 0 "the same policy is loaded again" iommuctl reload
 eventually 5 "his limit is what it was" figures_are 1001 "4 4 1"

@@ -21,9 +21,7 @@ kernel_has() { # kernel_has PAGES WHAT: what the kernel would pin for the accoun
 
 echo "== a thousand at a time"
 coproc AGENT { PYTHONPATH="$here" python3 "$here/subordinate.py" each-a-page 1 1000 $edu_a $edu_b 2>&1; }
-agent_out=${AGENT[0]} agent_in=${AGENT[1]} agent_pid=$AGENT_PID
-read -r -t 120 line <&"$agent_out"
-[ "$line" = ready ] || { echo "FAIL a thousand uids with a page each: $line"; failures=$((failures + 1)); }
+agent_is_ready
 expect 0 "what they hold is all that alice has" reserved_is 1000 $limit
 eventually 10 "and is known as mapped" mapped_is $limit
 expect 5 "she gets not a page herself" as alice iommuctl run --device 0000:00:05.0 --memory 4KiB -- true
