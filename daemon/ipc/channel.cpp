@@ -119,4 +119,9 @@ ReceiveResult Channel::receive(Packet& packet, std::size_t most_fds) const {
     return size == 0 ? ReceiveResult::closed : ReceiveResult::packet;
 }
 
+bool Channel::has_unread() const {
+    msghdr nothing{};  // no room: the packet is not looked at
+    return ::recvmsg(socket_.get(), &nothing, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
 }  // namespace iommud::ipc

@@ -48,6 +48,9 @@ class Channel {
     // Reads one packet into `packet`, replacing what it held. `most_fds` bounds the descriptors that are accepted.
     [[nodiscard]] ReceiveResult receive(Packet& packet, std::size_t most_fds = max_fds) const;
 
+    // Whether receive() would return anything but `empty`.
+    [[nodiscard]] bool has_unread() const;
+
     template <class Message>
     [[nodiscard]] SendResult send(const Message& message, std::span<const BorrowedFd> fds = {}) const {
         return send_bytes(encode(message), fds);

@@ -39,6 +39,7 @@ enum class MessageType : std::uint32_t {
     accounts_entries = 43,
     policy_entries = 44,
     endpoint_opened = 45,
+    forget_answers = 46,
     // monitor -> vault
     start_worker = 64,
     grant_lease = 65,
@@ -261,10 +262,18 @@ struct ExplainEntries {
     static constexpr MessageType type = MessageType::explain_entries;
     std::uint64_t cookie = 0;
     bool last = true;
+    bool lasting = false;  // who asks the same on this connection gets the same, until a ForgetAnswers
     bool allowed = false;
     std::string decision;      // one sentence
     std::vector<Texts> trace;  // "rule", "effect", "matched" ("yes"/"no"), "why", "where"
-    auto fields() { return std::tie(cookie, last, allowed, decision, trace); }
+    auto fields() { return std::tie(cookie, last, lasting, allowed, decision, trace); }
+};
+
+// Policy or devices have changed: what was answered with `lasting` counts no more. Sent before anybody is told that
+// they have.
+struct ForgetAnswers {
+    static constexpr MessageType type = MessageType::forget_answers;
+    auto fields() { return std::tie(); }
 };
 
 struct EndpointOpened {

@@ -26,10 +26,18 @@ Result<policy::Subject> subject_asked(Monitor& monitor, const Connection& connec
     return *subject;
 }
 
-void send_trace(Connection& connection, std::uint64_t cookie, policy::Decision decision) {
-    Pages<ipc::ExplainEntries, &ipc::ExplainEntries::trace> pages(
-        connection,
-        {.cookie = cookie, .last = false, .allowed = decision.allowed, .decision = decision.message, .trace = {}});
+// Of policy, of the devices and of who asks, which is settled at connect, and of nothing else.
+bool lasting(const ipc::ExplainRequest& request) {
+    return !request.user && request.mode == Mode::managed;
+}
+
+void send_trace(Connection& connection, const ipc::ExplainRequest& request, policy::Decision decision) {
+    Pages<ipc::ExplainEntries, &ipc::ExplainEntries::trace> pages(connection, {.cookie = request.cookie,
+                                                                               .last = false,
+                                                                               .lasting = lasting(request),
+                                                                               .allowed = decision.allowed,
+                                                                               .decision = decision.message,
+                                                                               .trace = {}});
     for (std::size_t i = 0; i < decision.trace.size(); ++i) {
         if (!pages.add(std::move(decision.trace[i]).texts())) {
             policy::TraceEntry more;
@@ -72,7 +80,7 @@ void answer_explain(Monitor& monitor, Connection& connection, const ipc::Explain
             decision.message = given.error().message;
         }
     }
-    send_trace(connection, request.cookie, std::move(decision));
+    send_trace(connection, request, std::move(decision));
 }
 
 }  // namespace iommud::monitor

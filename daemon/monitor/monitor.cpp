@@ -162,6 +162,7 @@ const std::vector<std::string>& Monitor::reload_policy() {
         log::notice(fmt::format("policy generation {} is in force", policy_.generation()));
         ledger_->set_host_memory(policy_.current().host_memory);
         apply_limits();
+        views_.decisions_changed();
     }
     views_.manager_changed();
     service_manager().notify("READY=1");
@@ -314,6 +315,9 @@ void Monitor::inventory_changed(const Diff& diff) {
             views_.device_changed(address);
             taints_.look_at(address);
         }
+    }
+    if (!diff.empty()) {
+        views_.decisions_changed();
     }
 }
 

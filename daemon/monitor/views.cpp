@@ -115,6 +115,14 @@ void Views::mapped_changed(const Lease& lease) {
     schedule(coalesce_longer_for);
 }
 
+void Views::decisions_changed() {
+    monitor_.for_each_connection([](Connection& connection) {
+        if (connection.serving() && connection.kind() != ConnectionKind::system_bus) {
+            connection.send(ipc::ForgetAnswers{});
+        }
+    });
+}
+
 void Views::schedule(std::chrono::milliseconds within) {
     const auto due = std::chrono::steady_clock::now() + within;
     if (scheduled_ && timer_.expiry() <= due) {

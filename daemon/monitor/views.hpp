@@ -36,6 +36,9 @@ class Views {
     void lease_granting(const Lease& lease);
     void mapped_changed(const Lease& lease);
 
+    // What Explain says may be another now. Told at once.
+    void decisions_changed();
+
     // Sends at once what has changed and not been sent yet: before an answer to `connection`.
     void bring_up_to_date(Connection& connection);
 

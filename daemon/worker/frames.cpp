@@ -46,6 +46,7 @@ constexpr Rule rules[] = {
     rule<ipc::AccountsEntries>(0, false, false, true),
     rule<ipc::PolicyEntries>  (0, false, false, true),
     rule<ipc::EndpointOpened> (0, false, false, true),
+    rule<ipc::ForgetAnswers>  (0, false, false, true),
 };
 // clang-format on
 

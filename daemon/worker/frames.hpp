@@ -16,9 +16,10 @@ enum class Phase {
     serving,   // views, *Gone, answers to requests
 };
 
-using Frame = std::variant<ipc::WorkerStart, ipc::ManagerView, ipc::DeviceView, ipc::DeviceGone, ipc::LeaseView,
-                           ipc::LeaseGone, ipc::ViewComplete, ipc::RequestFailed, ipc::RequestDone, ipc::DeliveryComing,
-                           ipc::ExplainEntries, ipc::AccountsEntries, ipc::PolicyEntries, ipc::EndpointOpened>;
+using Frame =
+    std::variant<ipc::WorkerStart, ipc::ManagerView, ipc::DeviceView, ipc::DeviceGone, ipc::LeaseView, ipc::LeaseGone,
+                 ipc::ViewComplete, ipc::RequestFailed, ipc::RequestDone, ipc::DeliveryComing, ipc::ExplainEntries,
+                 ipc::AccountsEntries, ipc::PolicyEntries, ipc::EndpointOpened, ipc::ForgetAnswers>;
 
 // The message in a frame with `fds` descriptors. Throws Fatal when it is none, or must not come in `phase`.
 [[nodiscard]] Frame decode_frame(std::span<const std::byte> bytes, std::size_t fds, Phase phase);

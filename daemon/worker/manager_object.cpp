@@ -69,7 +69,7 @@ Result<void> explain(Session& session, sd_bus_message* call) {
                                 .devices = std::move(*devices),
                                 .mode = options->mode,
                                 .memory = options->memory};
-    return session.requests.begin(call, RequestKind::explain, std::move(request));
+    return session.requests.explain(call, std::move(request));
 }
 
 Result<void> get_accounts(Session& session, sd_bus_message* call) {

@@ -28,6 +28,9 @@ class MonitorStub {
     // Gives every later frame to `sink`, which outlives the stub. Stops `io` when the monitor hangs up.
     void start(FrameSink& sink);
 
+    // Whether something has come that was not given to the sink yet, a hang-up included.
+    [[nodiscard]] bool has_unread() const { return channel_.has_unread(); }
+
     template <class Message>
     [[nodiscard]] ipc::SendResult send(const Message& message) const {
         return channel_.send(message);

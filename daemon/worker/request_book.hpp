@@ -39,6 +39,7 @@ struct Pending {
     LeaseId lease = 0;                        // acquire, add: known once a delivery is coming
     std::optional<ipc::LeaseView> view;       // acquire, add: the same; none when the lease has ended since
     std::unique_ptr<DeliveryWait> wait;       // acquire, add: where the keeper will write
+    ipc::ExplainRequest question;             // explain: what was asked
     ipc::ExplainEntries explain;              // explain: what has come so far
     std::vector<ipc::AccountEntry> accounts;  // accounts: what has come so far
     ipc::PolicyEntries policy;                // policy: what has come so far

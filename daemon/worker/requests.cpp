@@ -59,6 +59,19 @@ Result<void> Requests::answer_whom(sd_bus_message* call,
     return cookie ? ask_first(*cookie, call, {}) : tl::unexpected(cookie.error());
 }
 
+Result<void> Requests::explain(sd_bus_message* call, ipc::ExplainRequest request) {
+    // A change that the client knows of stands here already, if perhaps unread; one that it has asked for is pending.
+    const ipc::ExplainEntries* const known = book_.size() == 0 ? explained_.find(request) : nullptr;
+    if (known != nullptr && !monitor_.has_unread()) {
+        send(bus_, explain_reply(call, *known).get());
+        return {};
+    }
+    Pending pending;
+    pending.kind = RequestKind::explain;
+    pending.question = request;
+    return ask(call, std::move(pending), std::move(request));
+}
+
 void Requests::known(std::uint64_t cookie, const Vouched& who) {
     const Pending* const pending = book_.find(cookie);
     if (pending == nullptr) {
@@ -120,7 +133,11 @@ void Requests::on(ipc::ExplainEntries answer) {
     if (answer.last) {
         whole.allowed = answer.allowed;
         whole.decision = std::move(answer.decision);
-        finish(answer.cookie, explain_reply(pending->call.get(), whole));
+        const MessagePtr reply = explain_reply(pending->call.get(), whole);
+        if (answer.lasting && !senders_) {
+            explained_.keep(std::move(pending->question), std::move(whole));
+        }
+        finish(answer.cookie, reply);
     }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/worker/bus_reactor.hpp"
+#include "daemon/worker/explain_cache.hpp"
 #include "daemon/worker/monitor_stub.hpp"
 #include "daemon/worker/replica.hpp"
 #include "daemon/worker/request_book.hpp"
@@ -23,15 +24,11 @@ class Requests {
                                      std::vector<PciAddress> devices = {}) {
         Pending pending;
         pending.kind = kind;
-        pending.call = MessagePtr(sd_bus_message_ref(call));
         pending.devices = std::move(devices);
-        const auto cookie = book_.open(std::move(pending));
-        if (!cookie) {
-            return tl::unexpected(cookie.error());
-        }
-        request.cookie = *cookie;
-        return senders_ ? ask_first(*cookie, call, ipc::encode(request)) : sent(*cookie, monitor_.send(request));
+        return ask(call, std::move(pending), std::move(request));
     }
+    // As begin(), or answers at once with what is known to hold.
+    [[nodiscard]] Result<void> explain(sd_bus_message* call, ipc::ExplainRequest request);
     // On the system bus: answers `call` from what is known here, once it is known whose it is.
     [[nodiscard]] Result<void> answer_whom(
         sd_bus_message* call, std::function<Result<MessagePtr>(sd_bus_message* call, std::uint32_t uid)> answer);
@@ -44,11 +41,22 @@ class Requests {
     void on(const ipc::AccountsEntries& answer);
     void on(ipc::PolicyEntries answer);
     void on(const ipc::EndpointOpened& answer);
+    void on(const ipc::ForgetAnswers&) { explained_.forget(); }
     // `end` is where the keeper's Delivery will stand.
     void on(ipc::DeliveryComing answer, UniqueFd end);
     void lease_gone(LeaseId lease);
 
   private:
+    template <class Request>
+    [[nodiscard]] Result<void> ask(sd_bus_message* call, Pending pending, Request request) {
+        pending.call = MessagePtr(sd_bus_message_ref(call));
+        const auto cookie = book_.open(std::move(pending));
+        if (!cookie) {
+            return tl::unexpected(cookie.error());
+        }
+        request.cookie = *cookie;
+        return senders_ ? ask_first(*cookie, call, ipc::encode(request)) : sent(*cookie, monitor_.send(request));
+    }
     [[nodiscard]] Result<void> ask_first(std::uint64_t cookie, sd_bus_message* call, ipc::Bytes frame);
     void known(std::uint64_t cookie, const Vouched& who);
     void close(std::uint64_t cookie);
@@ -66,6 +74,7 @@ class Requests {
     Replica& replica_;
     Signals& signals_;
     RequestBook book_;
+    ExplainCache explained_;
     std::optional<Senders> senders_;  // on the system bus
 };
 

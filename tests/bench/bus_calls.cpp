@@ -26,8 +26,9 @@ constexpr std::size_t rounds = 9;
 constexpr std::size_t most_calls = 1000;
 constexpr std::size_t most_clients = 64;
 
-enum class Call { version, state, explain };
-constexpr std::array<const char*, 3> call_names{"Get Version", "Get a device's State", "Explain"};
+enum class Call { version, state, explain, explain_anew };
+constexpr std::array<const char*, 4> call_names{"Get Version", "Get a device's State", "Explain",
+                                                "Explain of what was not asked before"};
 
 struct Shared {
     pthread_barrier_t barrier;
@@ -45,7 +46,7 @@ class Client {
         must_bus(sd_bus_set_address(bus_, ("unix:path=" + socket).c_str()), "set the address");
         must_bus(sd_bus_start(bus_), "connect");
     }
-    void make(Call call) const {
+    void make(Call call) {
         sd_bus_message* reply = nullptr;
         sd_bus_error error = SD_BUS_ERROR_NULL;
         int result = 0;
@@ -59,6 +60,11 @@ class Client {
             case Call::explain:
                 result = sd_bus_call_method(bus_, nullptr, "/org/iommud1", "org.iommud1.Manager", "Explain", &error,
                                             &reply, "a{sv}asa{sv}", 0, 1, address_.c_str(), 0);
+                break;
+            case Call::explain_anew:
+                memory_ += 4096;
+                result = sd_bus_call_method(bus_, nullptr, "/org/iommud1", "org.iommud1.Manager", "Explain", &error,
+                                            &reply, "a{sv}asa{sv}", 0, 1, address_.c_str(), 1, "memory", "t", memory_);
                 break;
         }
         must_bus(result, error.message != nullptr ? error.message : "call");
@@ -74,17 +80,18 @@ class Client {
     sd_bus* bus_ = nullptr;  // for the life of the process
     std::string address_;
     std::string device_;  // its path
+    std::uint64_t memory_ = 0;
 };
 
 using Sockets = std::array<std::string, 3>;  // the anchor's, the daemon's, that of the least
 
 void run_client(Shared& shared, std::size_t number, const Sockets& sockets, const std::string& address,
                 std::size_t calls) {
-    const std::array<Client, 3> clients{Client(sockets[0], address), Client(sockets[1], address),
-                                        Client(sockets[2], address)};
+    std::array<Client, 3> clients{Client(sockets[0], address), Client(sockets[1], address),
+                                  Client(sockets[2], address)};
     for (std::size_t turn = 0; turn < call_names.size() * rounds; ++turn) {
         const auto call = static_cast<Call>(turn / rounds);
-        for (const Client& client : clients) {
+        for (Client& client : clients) {
             client.make(call);  // warm
             ::pthread_barrier_wait(&shared.barrier);
             for (std::size_t i = 0; i < calls; ++i) {

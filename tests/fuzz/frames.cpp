@@ -29,10 +29,11 @@ void each(std::span<const std::byte> frame) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const auto frame = std::as_bytes(std::span(data, size));
     each<AcquireRequest, ExplainRequest, AccountsRequest, ReleaseRequest, AddRequest, RevokeRequest, ReloadRequest,
-         PolicyRequest, VouchedRequest, WorkerStart, ManagerView, DeviceView, DeviceGone, LeaseView, LeaseGone,
-         ViewComplete, RequestFailed, RequestDone, DeliveryComing, ExplainEntries, AccountsEntries, PolicyEntries,
-         StartWorker, GrantLease, ExtendLease, SetLimit, KillChild, Hold, Unhold, VaultHello, HeldLease, HeldThing,
-         HoldingsComplete, WorkerExited, GrantResult, ExtendResult, KeeperDied, LeaseEnded, ChildReport, KeeperStart,
-         KeeperAdd, ReportRequest, TakeBack, KeeperReport, KeeperFailed, Delivery>(frame);
+         PolicyRequest, OpenEndpointRequest, CloseEndpointRequest, VouchedRequest, WorkerStart, ManagerView, DeviceView,
+         DeviceGone, LeaseView, LeaseGone, ViewComplete, RequestFailed, RequestDone, DeliveryComing, ExplainEntries,
+         AccountsEntries, PolicyEntries, EndpointOpened, ForgetAnswers, StartWorker, GrantLease, ExtendLease, SetLimit,
+         KillChild, Hold, Unhold, VaultHello, HeldLease, HeldThing, HoldingsComplete, WorkerExited, GrantResult,
+         ExtendResult, KeeperDied, LeaseEnded, ChildReport, KeeperStart, KeeperAdd, ReportRequest, TakeBack,
+         KeeperReport, KeeperFailed, Delivery>(frame);
     return 0;
 }

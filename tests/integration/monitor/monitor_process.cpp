@@ -50,7 +50,8 @@ ipc::Packet next_packet(const ipc::Channel& channel) {
 ipc::Packet next_reply(const Served& served) {
     ipc::Packet packet = next_packet(served.worker);
     while (ipc::decode<ipc::LeaseView>(packet.bytes) || ipc::decode<ipc::LeaseGone>(packet.bytes) ||
-           ipc::decode<ipc::DeviceView>(packet.bytes) || ipc::decode<ipc::ManagerView>(packet.bytes)) {
+           ipc::decode<ipc::DeviceView>(packet.bytes) || ipc::decode<ipc::ManagerView>(packet.bytes) ||
+           ipc::decode<ipc::ForgetAnswers>(packet.bytes)) {
         packet = next_packet(served.worker);
     }
     return packet;

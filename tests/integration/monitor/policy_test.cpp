@@ -55,8 +55,9 @@ const PciAddress other = *PciAddress::parse("0000:00:06.0");
 
 struct Question {
     std::vector<PciAddress> devices;
-    std::optional<std::uint64_t> memory;
+    std::optional<std::uint64_t> memory{};
     Mode mode = Mode::managed;
+    std::optional<std::string> user{};
 };
 
 ipc::ExplainEntries explain(const Served& client, const Question& question) {
@@ -65,10 +66,15 @@ ipc::ExplainEntries explain(const Served& client, const Question& question) {
     request.devices = question.devices;
     request.memory = question.memory;
     request.mode = question.mode;
+    request.user = question.user;
     EXPECT_EQ(client.worker.send(request), ipc::SendResult::sent);
     const auto answer = next_answer<ipc::ExplainEntries>(client.worker);
     EXPECT_TRUE(answer && answer->last) << "no explanation";
     return answer.value_or(ipc::ExplainEntries{});
+}
+
+std::string deny_of(const std::string& uids) {
+    return R"({"version": 1, "rules": [{"id": "d", "effect": "deny", "subjects": [{"uids": )" + uids + "}]}]}";
 }
 
 TEST(Policy, IsShownToAnAdministratorWithPlaces) {
@@ -123,6 +129,40 @@ TEST(Explanation, ToAClientWithThousandsOfRulesIsShortAndSaysSo) {
     EXPECT_LT(answer.trace.size(), 50U);
 }
 
+TEST(Explanation, HoldsUntilPolicyIsAnother) {
+    const MonitorProcess monitor;
+    const Served admin = monitor.connect(true);
+    const Served client = monitor.connect();
+    const auto told_to_forget = [&client] {
+        ipc::Packet packet;
+        while (client.worker.receive(packet) == ipc::ReceiveResult::packet) {
+            if (ipc::decode<ipc::ForgetAnswers>(packet.bytes)) {
+                return true;
+            }
+        }
+        return false;
+    };
+    EXPECT_TRUE(explain(client, {.devices = {edu}, .memory = 4096}).lasting);
+
+    monitor.write_policy("20.json", "{");
+    ASSERT_NE(monitor.reload(admin), "");
+    EXPECT_FALSE(told_to_forget());
+
+    monitor.write_policy("20.json", deny_of(R"("0-2147483647")"));
+    ASSERT_EQ(monitor.reload(admin), "");
+    // By now, and not soon: whoever hears of the reload from the administrator asks after it.
+    EXPECT_TRUE(told_to_forget());
+    EXPECT_FALSE(explain(client, {.devices = {edu}, .memory = 4096}).allowed);
+}
+
+TEST(Explanation, OfWhatMayChangeByItselfDoesNotHold) {
+    const MonitorProcess monitor;
+
+    // The caller's own credentials count, and those may change.
+    EXPECT_FALSE(explain(monitor.connect(), {.devices = {edu}, .memory = 4096, .mode = Mode::direct}).lasting);
+    EXPECT_FALSE(explain(monitor.connect(true), {.devices = {edu}, .user = "0"}).lasting);
+}
+
 // ---- a bad policy
 
 struct BadFile {
@@ -135,10 +175,6 @@ struct BadFile {
 void write_mode(const MonitorProcess& monitor, fs::perms mode) {
     monitor.write_policy("20.json", R"({"version": 1})");
     fs::permissions(monitor.policy_folder() / "20.json", mode);
-}
-
-std::string deny_of(const std::string& uids) {
-    return R"({"version": 1, "rules": [{"id": "d", "effect": "deny", "subjects": [{"uids": )" + uids + "}]}]}";
 }
 
 class BadPolicy : public testing::TestWithParam<BadFile> {};

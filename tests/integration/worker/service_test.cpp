@@ -161,35 +161,6 @@ TEST_F(WorkerTest, ReleaseIsAnsweredWhenTheMonitorIsDone) {
     EXPECT_EQ(client->property(lease_nine, lease_interface, "State"), "org.iommud1.Error.NoSuchLease");
 }
 
-TEST_F(WorkerTest, ExplainGathersAnAnswerInSeveralFrames) {
-    begin();
-
-    const auto call = client->start(manager_path, manager_interface, "Explain", [](sd_bus_message* message) {
-        must(sd_bus_message_append(message, "a{sv}", 1, "user", "s", "bob"), "append");
-        write_strings(message, {"0000:00:04.0"});
-        must(sd_bus_message_append(message, "a{sv}", 1, "mode", "s", "direct"), "append");
-    });
-    const auto request = next<ipc::ExplainRequest>();
-    tell(ipc::ExplainEntries{
-        .cookie = request.cookie, .last = false, .allowed = false, .decision = "", .trace = {{{"rule", "one"}}}});
-    tell(ipc::ExplainEntries{
-        .cookie = request.cookie, .last = true, .allowed = true, .decision = "by two", .trace = {{{"rule", "two"}}}});
-    const Reply reply = client->reply(call);
-
-    EXPECT_EQ(request.user, "bob");
-    EXPECT_EQ(request.mode, Mode::direct);
-    ASSERT_EQ(reply.error(), "");
-    int allowed = 0;
-    const char* texts[5] = {};
-    ASSERT_GT(sd_bus_message_read(reply.message.get(), "bsaa{sv}", &allowed, &texts[0], 2, 1, &texts[1], "s", &texts[2],
-                                  1, &texts[3], "s", &texts[4]),
-              0);
-    EXPECT_EQ(allowed, 1);
-    EXPECT_STREQ(texts[0], "by two");
-    EXPECT_STREQ(texts[2], "one");
-    EXPECT_STREQ(texts[4], "two");
-}
-
 TEST_F(WorkerTest, GetAccountsGivesEachWithItsKeys) {
     begin();
 

@@ -23,7 +23,9 @@ TEST(Frames, TheFirstIsAWorkerStartAndNothingElse) {
 TEST(Frames, AnswersDoNotComeBeforeTheViewIsComplete) {
     EXPECT_THROW(decode(ipc::RequestDone{.cookie = 1}, Phase::filling), Fatal);
     EXPECT_THROW(decode(ipc::DeliveryComing{}, Phase::filling, 1), Fatal);
+    EXPECT_THROW(decode(ipc::ForgetAnswers{}, Phase::filling), Fatal);
     EXPECT_NO_THROW(decode(ipc::RequestDone{.cookie = 1}, Phase::serving));
+    EXPECT_NO_THROW(decode(ipc::ForgetAnswers{}, Phase::serving));
 }
 
 TEST(Frames, OnlyADeliveryHasADescriptorAndItHasOne) {

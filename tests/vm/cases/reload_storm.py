@@ -104,7 +104,7 @@ def main():
     for kind, (uids, count) in kinds.items():
         for number in range(count):
             connection = connect(uids[number % len(uids)])
-            threads.append(threading.Thread(target=guarded, args=(connection, kind, len(threads))))
+            threads.append(threading.Thread(target=guarded, args=(connection, kind, len(threads)), daemon=True))
     for thread in threads:
         thread.start()
     in_force = NARROW
