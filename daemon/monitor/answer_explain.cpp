@@ -27,14 +27,18 @@ Result<policy::Subject> subject_asked(Monitor& monitor, const Connection& connec
 }
 
 // Of policy, of the devices and of who asks, which is settled at connect, and of nothing else.
-bool lasting(const ipc::ExplainRequest& request) {
-    return !request.user && request.mode == Mode::managed;
+bool lasting(const Connection& connection, const ipc::ExplainRequest& request) {
+    return !request.user && request.mode == Mode::managed && connection.kind() != ConnectionKind::system_bus;
 }
 
 void send_trace(Connection& connection, const ipc::ExplainRequest& request, policy::Decision decision) {
+    const bool holds = lasting(connection, request);
+    if (holds) {
+        connection.remember_answer();
+    }
     Pages<ipc::ExplainEntries, &ipc::ExplainEntries::trace> pages(connection, {.cookie = request.cookie,
                                                                                .last = false,
-                                                                               .lasting = lasting(request),
+                                                                               .lasting = holds,
                                                                                .allowed = decision.allowed,
                                                                                .decision = decision.message,
                                                                                .trace = {}});

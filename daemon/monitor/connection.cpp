@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 
+#include <utility>
+
 #include "daemon/base/bytes.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/ipc/vault_messages.hpp"
@@ -125,6 +127,12 @@ void Connection::worker_ended(const std::string& why) {
 
 void Connection::fail_request(std::uint64_t cookie, const Error& error) {
     send(ipc::RequestFailed{.cookie = cookie, .code = error.code, .message = error.message});
+}
+
+void Connection::forget_answers() {
+    if (std::exchange(remembers_, false)) {
+        send(ipc::ForgetAnswers{});
+    }
 }
 
 }  // namespace iommud::monitor

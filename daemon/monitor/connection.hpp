@@ -52,6 +52,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
         }
     }
     void fail_request(std::uint64_t cookie, const Error& error);
+    // An answer is on its way that the worker may give again.
+    void remember_answer() { remembers_ = true; }
+    // Takes back all such answers, if there are any.
+    void forget_answers();
 
     // The worker has exited, or is to be cut off.
     void close();
@@ -71,6 +75,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     boost::asio::steady_timer retry_;
     std::optional<std::uint32_t> slot_;
     std::shared_ptr<AsyncChannel> worker_;
+    bool remembers_ = false;
 };
 
 }  // namespace iommud::monitor

@@ -159,10 +159,10 @@ const std::vector<std::string>& Monitor::reload_policy() {
         log::error("policy not loaded: " + fault);
     }
     if (faults.empty()) {
+        views_.decisions_changed();  // before anybody can read that there is another policy
         log::notice(fmt::format("policy generation {} is in force", policy_.generation()));
         ledger_->set_host_memory(policy_.current().host_memory);
         apply_limits();
-        views_.decisions_changed();
     }
     views_.manager_changed();
     service_manager().notify("READY=1");

@@ -116,11 +116,7 @@ void Views::mapped_changed(const Lease& lease) {
 }
 
 void Views::decisions_changed() {
-    monitor_.for_each_connection([](Connection& connection) {
-        if (connection.serving() && connection.kind() != ConnectionKind::system_bus) {
-            connection.send(ipc::ForgetAnswers{});
-        }
-    });
+    monitor_.for_each_connection([](Connection& connection) { connection.forget_answers(); });
 }
 
 void Views::schedule(std::chrono::milliseconds within) {

@@ -33,7 +33,7 @@ const ipc::ExplainEntries* ExplainCache::find(const ipc::ExplainRequest& questio
 
 void ExplainCache::keep(ipc::ExplainRequest question, ipc::ExplainEntries answer) {
     if (text_bytes(answer) > most_bytes || find(question) != nullptr) {
-        return;
+        return;  // or it was asked twice before it was answered once
     }
     if (answers_.size() < most_answers) {
         answers_.push_back({std::move(question), std::move(answer)});

@@ -183,6 +183,28 @@ TEST_F(SystemBusTest, ExplainAndGetAccountsAreAnsweredThereToo) {
     EXPECT_EQ(client->reply(explain).error(), access_denied);
 }
 
+TEST_F(SystemBusTest, WhatOneIsToldIsNotToldToAnother) {
+    begin_open();
+    const auto ask = [this] {
+        return client->start(manager_path, manager_interface, "Explain", [](sd_bus_message* message) {
+            write_no_options(message);
+            write_strings(message, {"0000:00:04.0"});
+            write_no_options(message);
+        });
+    };
+
+    for (const char* says : {"to one", "to another"}) {
+        const auto call = ask();
+        const auto cookie = vouched<ipc::ExplainRequest>().cookie;
+        tell(ipc::ExplainEntries{.cookie = cookie, .lasting = true, .allowed = true, .decision = says, .trace = {}});
+        const Reply reply = client->reply(call);
+        int allowed = 0;
+        const char* text = "";
+        ASSERT_GT(sd_bus_message_read(reply.message.get(), "bs", &allowed, &text), 0);
+        EXPECT_STREQ(text, says);
+    }
+}
+
 TEST_F(SystemBusTest, ALeaseIsItsHoldersToReadAndRelease) {
     begin_open();
     tell(lease_of(9, ::getuid()));
