@@ -188,9 +188,11 @@ void Keeper::pass_time() {
         case Stage::serving:
             break;
         case Stage::ending_dma:
+            report_if_due();
             end_dma();
             return;
         case Stage::draining:
+            report_if_due();
             drain();
             if (stage_ == Stage::draining && holder_dies_ && Clock::now() >= *holder_dies_) {
                 revoked_ = true;
@@ -200,14 +202,20 @@ void Keeper::pass_time() {
         case Stage::done:
             return;
     }
-    if (!grace_ends_ && !reporter_.due()) {
-        return;
-    }
-    const auto now = Clock::now();
-    if (grace_ends_ && now >= *grace_ends_) {
+    if (grace_ends_ && Clock::now() >= *grace_ends_) {
         revoked_ = holder_dies_.has_value();
         begin_release();
-    } else if (reporter_.due() && now >= *reporter_.due()) {
+    } else {
+        report_if_due();
+    }
+}
+
+// Of what is mapped; or again, because the monitor's queue was full.
+void Keeper::report_if_due() {
+    if (!reporter_.due()) {
+        return;
+    }
+    if (const auto now = Clock::now(); now >= *reporter_.due()) {
         reporter_.report(now);
     }
 }

@@ -45,6 +45,7 @@ class Keeper {
     void begin_release();
     void end_dma();
     void drain();
+    void report_if_due();
 
     // One turn of the loop.
     void wait_and_dispatch();

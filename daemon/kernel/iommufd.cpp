@@ -12,15 +12,20 @@
 namespace iommud::kernel {
 namespace {
 
-// A fresh context gives out the lowest free number, from 1: the IOAS first, then the objects of at most 32 devices,
-// each with a page table or two while a client attaches and detaches it. What lies beyond was never there.
+// A fresh context gives out the lowest free number, from 1: the IOAS first, then the objects of the devices, each with
+// a page table or two while a client attaches and detaches it. What lies beyond was never there.
 constexpr std::uint32_t ioas = 1;
-constexpr std::uint32_t last_object = 16 + 4 * 32;
+constexpr std::uint32_t most_devices = 32;
+constexpr std::uint32_t last_object(std::uint32_t devices) {
+    return 16 + 4 * devices;
+}
 
 class IommufdContext final : public DmaContext {
   public:
-    explicit IommufdContext(UniqueFd iommu) : iommu_(std::move(iommu)), by_file_(maps_by_file(iommu_.borrow())) {
-        devices_.reserve(32);
+    // `device_objects`: how many there may be already.
+    IommufdContext(UniqueFd iommu, std::uint32_t device_objects)
+        : iommu_(std::move(iommu)), by_file_(maps_by_file(iommu_.borrow())), device_objects_(device_objects) {
+        devices_.reserve(most_devices);
     }
 
     [[nodiscard]] Result<void> start();
@@ -47,6 +52,7 @@ class IommufdContext final : public DmaContext {
     bool by_file_;
     AddressArena arena_;
     std::vector<UniqueFd> devices_;
+    std::uint32_t device_objects_;  // at most; some may be gone
     std::optional<Uuid> vf_token_;
 };
 
@@ -99,6 +105,7 @@ Result<void> IommufdContext::bind(BorrowedFd device, const PciAddress& address) 
 }
 
 Result<Device> IommufdContext::add_device(UniqueFd device, const PciAddress& address) {
+    device_objects_ = std::min(device_objects_ + 1, most_devices);
     if (Result<void> bound = bind(device.borrow(), address); !bound) {
         return tl::unexpected(bound.error());
     }
@@ -212,7 +219,7 @@ int IommufdContext::destroy() {
 
 bool IommufdContext::let_go() {
     bool all_gone = true;
-    for (std::uint32_t id = ioas; id <= last_object; ++id) {
+    for (std::uint32_t id = ioas; id <= last_object(device_objects_); ++id) {
         // EBUSY is a device that is still bound, or an IOAS to which a client has attached one.
         int error = destroy_object(iommu_.borrow(), id);
         if (error != 0 && error != ENOENT) {
@@ -233,7 +240,7 @@ bool maps_by_file(BorrowedFd iommu) {
 }
 
 Result<std::unique_ptr<DmaContext>> make_iommufd_context(UniqueFd iommu) {
-    auto context = std::make_unique<IommufdContext>(std::move(iommu));
+    auto context = std::make_unique<IommufdContext>(std::move(iommu), 0);
     if (auto started = context->start(); !started) {
         return tl::unexpected(std::move(started).error());
     }
@@ -241,7 +248,7 @@ Result<std::unique_ptr<DmaContext>> make_iommufd_context(UniqueFd iommu) {
 }
 
 std::unique_ptr<DmaContext> adopt_iommufd_context(UniqueFd iommu) {
-    return std::make_unique<IommufdContext>(std::move(iommu));
+    return std::make_unique<IommufdContext>(std::move(iommu), most_devices);  // nobody says how many
 }
 
 }  // namespace iommud::kernel
