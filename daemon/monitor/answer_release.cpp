@@ -19,6 +19,7 @@ void answer_release(Monitor& monitor, Connection& connection, const ipc::Release
         return;
     }
     if (lease->state == LeaseState::draining) {
+        monitor.views().bring_up_to_date(connection);
         connection.send(ipc::RequestDone{.cookie = request.cookie});
         return;
     }

@@ -240,6 +240,7 @@ void Keepers::ended(const ipc::LeaseEnded& end) {
 void Keepers::answer_releases(Lease& lease) {
     for (const Waiter& waiter : lease.releases) {
         if (const auto connection = waiter.connection.lock()) {
+            monitor_.views().bring_up_to_date(*connection);
             connection->send(ipc::RequestDone{.cookie = waiter.cookie});
         }
     }

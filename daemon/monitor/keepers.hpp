@@ -49,7 +49,7 @@ class Keepers {
     void given_unbound(const Lease& lease);
     void kill(const Lease& lease, const char* fault);
     void remember_tenants(const Lease& lease, const std::vector<PciAddress>& no_reset);
-    static void answer_releases(Lease& lease);
+    void answer_releases(Lease& lease);
 
     Monitor& monitor_;
     std::map<PciAddress, Tenant> tenants_;

@@ -60,7 +60,7 @@ Result<void> Requests::answer_whom(sd_bus_message* call,
 }
 
 Result<void> Requests::explain(sd_bus_message* call, ipc::ExplainRequest request) {
-    // A change that the client knows of stands here already, if perhaps unread; one that it has asked for is pending.
+    // A change that the client has heard of is here already, if perhaps unread; one that it has asked for is pending.
     const ipc::ExplainEntries* const known = book_.size() == 0 ? explained_.find(request) : nullptr;
     if (known != nullptr && !monitor_.has_unread()) {
         send(bus_, explain_reply(call, *known).get());
@@ -134,7 +134,7 @@ void Requests::on(ipc::ExplainEntries answer) {
         whole.allowed = answer.allowed;
         whole.decision = std::move(answer.decision);
         const MessagePtr reply = explain_reply(pending->call.get(), whole);
-        if (answer.lasting && !senders_) {
+        if (answer.lasting && !senders_) {  // on the system bus everybody asks here
             explained_.keep(std::move(pending->question), std::move(whole));
         }
         finish(answer.cookie, reply);
@@ -188,6 +188,25 @@ void Requests::wait_for_delivery(std::uint64_t cookie, DeliveryWait& wait) {
     wait.watch.when_readable([this, cookie](const boost::system::error_code& error) {
         if (!error) {
             read_delivery(cookie);
+            emit_signals();
+            reactor_.flush();
+        }
+    });
+}
+
+// Gathered, as the monitor's views are: who takes a lease for a moment does not wait for the signals of it.
+void Requests::emit_signals() {
+    constexpr std::chrono::milliseconds coalesce_for{20};
+    if (!std::exchange(answered_, false)) {
+        return signals_.emit();
+    }
+    if (!signals_.kept() || std::exchange(waiting_, true)) {
+        return;
+    }
+    later_.expires_after(coalesce_for);
+    later_.async_wait([this](const boost::system::error_code& error) {
+        waiting_ = false;
+        if (!error) {
             signals_.emit();
             reactor_.flush();
         }
@@ -241,11 +260,13 @@ void Requests::lease_gone(LeaseId lease) {
 void Requests::finish(std::uint64_t cookie, const MessagePtr& reply) {
     close(cookie);
     send(bus_, reply.get());
+    answered_ = true;
 }
 
 void Requests::fail_request(std::uint64_t cookie, const Pending& pending, const Error& error) {
     reply_error(bus_, pending.call.get(), error);
     close(cookie);
+    answered_ = true;
 }
 
 }  // namespace iommud::worker

@@ -16,7 +16,7 @@ class Requests {
     // All outlive this.
     Requests(boost::asio::io_context& io, sd_bus* bus, BusReactor& reactor, MonitorStub& monitor, Replica& replica,
              Signals& signals)
-        : io_(io), bus_(bus), reactor_(reactor), monitor_(monitor), replica_(replica), signals_(signals) {}
+        : io_(io), bus_(bus), reactor_(reactor), monitor_(monitor), replica_(replica), signals_(signals), later_(io) {}
 
     // Sends `request` with a cookie of its own, and keeps `call` until the answer comes. `devices` are those asked for.
     template <class Request>
@@ -45,6 +45,8 @@ class Requests {
     // `end` is where the keeper's Delivery will stand.
     void on(ipc::DeliveryComing answer, UniqueFd end);
     void lease_gone(LeaseId lease);
+    // After frames: emits the signals of what they have changed; within 20 ms when somebody was answered, who goes on.
+    void emit_signals();
 
   private:
     template <class Request>
@@ -75,7 +77,10 @@ class Requests {
     Signals& signals_;
     RequestBook book_;
     ExplainCache explained_;
-    std::optional<Senders> senders_;  // on the system bus
+    std::optional<Senders> senders_;   // on the system bus
+    bool answered_ = false;            // since the last emit_signals()
+    boost::asio::steady_timer later_;  // signals
+    bool waiting_ = false;             // the timer runs
 };
 
 }  // namespace iommud::worker

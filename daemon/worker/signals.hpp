@@ -24,6 +24,7 @@ class Signals {
     void device_goes(const PciAddress& address);
     void lease_goes(LeaseId lease);
 
+    [[nodiscard]] bool kept() const { return !kept_.empty(); }
     // Sends what was kept, with the values of now. Throws Fatal.
     void emit();
 

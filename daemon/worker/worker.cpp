@@ -49,7 +49,7 @@ void Worker::on_frame(Frame frame, UniqueFd fd) {
 }
 
 void Worker::on_frames_done() {
-    signals_.emit();
+    requests_.emit_signals();
     if (serving_) {
         reactor_.flush();
     }

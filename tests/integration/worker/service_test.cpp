@@ -16,6 +16,13 @@ using testing::Not;
 
 constexpr const char* lease_nine = "/org/iommud1/lease/9";
 
+// The number that the worker gave its message, counted up from one to the next.
+std::uint64_t serial_of(const Reply& message) {
+    std::uint64_t serial = 0;
+    EXPECT_GE(sd_bus_message_get_cookie(message.message.get(), &serial), 0);
+    return serial;
+}
+
 TEST_F(WorkerTest, AnswersPropertiesFromWhatTheMonitorTold) {
     begin();
 
@@ -108,6 +115,40 @@ TEST_F(WorkerTest, AfterAcquireTheClientSeesItsLeaseAndDeviceThoughTheMonitorHas
 
     EXPECT_EQ(client->property(lease_nine, lease_interface, "State"), "active");
     EXPECT_EQ(client->property(first_device_path, device_interface, "State"), "leased");
+}
+
+TEST_F(WorkerTest, WhatWasDeliveredIsSignalledAfterTheAnswerThoughTheMonitorSaysNothing) {
+    begin();
+
+    const auto call = client->start(manager_path, manager_interface, "Acquire", write_acquire);
+    deliver(next<ipc::AcquireRequest>().cookie, 9, {"lease"});
+    const Reply reply = client->reply(call);
+    const Reply added = client->signal("InterfacesAdded");
+    const Reply changed = client->signal("PropertiesChanged");
+
+    ASSERT_EQ(reply.error(), "");
+    ASSERT_NE(added.message, nullptr);
+    const char* path = nullptr;
+    ASSERT_GT(sd_bus_message_read(added.message.get(), "o", &path), 0);
+    EXPECT_STREQ(path, lease_nine);
+    ASSERT_NE(changed.message, nullptr);
+    EXPECT_STREQ(sd_bus_message_get_path(changed.message.get()), first_device_path);
+    EXPECT_LT(serial_of(reply), serial_of(added));
+}
+
+TEST_F(WorkerTest, ALeaseThatEndsAtOnceIsSignalledToComeAndThenToGo) {
+    begin();
+
+    const auto call = client->start(manager_path, manager_interface, "Acquire", write_acquire);
+    deliver(next<ipc::AcquireRequest>().cookie, 9, {"lease"});
+    ASSERT_EQ(client->reply(call).error(), "");
+    tell(ipc::LeaseGone{.lease = 9});
+    const Reply added = client->signal("InterfacesAdded");
+    const Reply removed = client->signal("InterfacesRemoved");
+
+    ASSERT_NE(added.message, nullptr);
+    ASSERT_NE(removed.message, nullptr);
+    EXPECT_LT(serial_of(added), serial_of(removed));
 }
 
 TEST_F(WorkerTest, ALeaseThatEndedBeforeItsDeliveryWasReadIsNotThere) {
@@ -280,10 +321,7 @@ TEST_F(WorkerTest, AnAnswerGoesBeforeTheSignalsOfWhatItHasChanged) {
 
     ASSERT_EQ(reply.error(), "");
     ASSERT_NE(changed.message, nullptr);
-    std::uint64_t serials[2] = {};
-    ASSERT_GE(sd_bus_message_get_cookie(reply.message.get(), &serials[0]), 0);
-    ASSERT_GE(sd_bus_message_get_cookie(changed.message.get(), &serials[1]), 0);
-    EXPECT_LT(serials[0], serials[1]);
+    EXPECT_LT(serial_of(reply), serial_of(changed));
 }
 
 TEST_F(WorkerTest, TextThatIsNoUtf8DoesNotCostTheClientItsConnection) {
