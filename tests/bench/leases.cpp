@@ -1,11 +1,12 @@
-// What a lease costs, in the virtual machine: leases USER-ID CGROUP. As root; the daemon runs, and a policy gives the
-// user 0000:00:04.0. The anchors use 0000:00:06.0, of the same kind.
+// What a lease costs, in the virtual machine: leases USER-ID CGROUP [acquire: that alone]. As root; the daemon runs,
+// and a policy gives the user 0000:00:04.0. The anchors use 0000:00:06.0, of the same kind.
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <filesystem>
 
@@ -21,7 +22,7 @@ namespace {
 
 constexpr const char* our_device = "0000:00:04.0";
 constexpr const char* anchor_device = "0000:00:06.0";
-constexpr std::size_t lease_rounds = 25;
+constexpr std::size_t lease_rounds = 75;
 constexpr std::size_t map_rounds = 9;
 
 void measure_acquire(Helper& ours, Helper& process, Helper& ioctls) {
@@ -125,7 +126,7 @@ void measure_memory() {
     table.print("Memory, with one lease");
 }
 
-void run(uid_t user, const std::string& cgroup) {
+void run(uid_t user, const std::string& cgroup, bool acquire_alone) {
     const Echoes echoes = start_echoes();
     const std::string program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "bench_bare_exec";
     const Memories memories = make_memories({sizes[0].length, sizes[1].length, sizes[2].length});
@@ -136,6 +137,9 @@ void run(uid_t user, const std::string& cgroup) {
     Helper process([&cgroup, &program] { return bare_process(anchor_device, cgroup, program); });
     Helper ioctls([&memories] { return bare_ioctls(anchor_device, memories); });
     measure_acquire(ours, process, ioctls);
+    if (acquire_alone) {
+        return;
+    }
     measure_maps(ours, ioctls);
     measure_memory();
 }
@@ -144,12 +148,13 @@ void run(uid_t user, const std::string& cgroup) {
 }  // namespace iommud::bench
 
 int main(int argc, char** argv) {
-    if (argc != 3) {
-        std::fputs("usage: leases USER-ID CGROUP\n", stderr);
+    const bool acquire_alone = argc == 4 && std::strcmp(argv[3], "acquire") == 0;
+    if (argc != 3 && !acquire_alone) {
+        std::fputs("usage: leases USER-ID CGROUP [acquire]\n", stderr);
         return 2;
     }
     try {
-        iommud::bench::run(static_cast<uid_t>(std::atoi(argv[1])), argv[2]);
+        iommud::bench::run(static_cast<uid_t>(std::atoi(argv[1])), argv[2], acquire_alone);
         return 0;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "leases: %s\n", error.what());
