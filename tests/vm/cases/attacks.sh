@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # An account that wants more than its lease: maps and unmaps at once from many threads, memory that changes while it is
 # mapped, a device that is attached in a loop. It gains no page and no DMA, and nobody else notices.
+# processors: 2
 # shellcheck source=tests/vm/cases/attacks.bash
 . "$IOMMUD_TREE/tests/vm/cases/attacks.bash"
 seconds=10

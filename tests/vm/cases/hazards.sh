@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # hazards.sh [HAZARD...]: without arguments all of them.
 # The traps that shaped the design (hazards C1, C2, C3, C10, C16, H1, H4 and H8), each as a client would set it.
+# processors: 2
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 export agent_program=hazard_client.py

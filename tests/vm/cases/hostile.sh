@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # A hostile client on the real thing: others are served meanwhile, the daemon lives, and nothing leaks.
+# kernel: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 export PYTHONPATH=$here
