@@ -136,6 +136,30 @@ TEST_F(WorkerTest, WhatWasDeliveredIsSignalledAfterTheAnswerThoughTheMonitorSays
     EXPECT_LT(serial_of(reply), serial_of(added));
 }
 
+TEST_F(WorkerTest, TheSignalsOfADeliveryWaitForWhatItsClientAsksNext) {
+    begin();
+    const auto call = client->start(manager_path, manager_interface, "Acquire", write_acquire);
+    const auto request = next<ipc::AcquireRequest>();
+    auto [keeper, end] = ipc::Channel::pair().value();
+    tell(ipc::DeliveryComing{.cookie = request.cookie, .lease = lease_view(9, LeaseState::granting)}, {end.fd()});
+
+    ASSERT_EQ(::kill(worker, SIGSTOP), 0);  // so that it finds both at once
+    const UniqueFd given(::memfd_create("lease", MFD_CLOEXEC));
+    const BorrowedFd fds[] = {given.borrow()};
+    ASSERT_EQ(keeper.send(ipc::Delivery{.lease = 9, .names = {"lease"}}, fds), ipc::SendResult::sent);
+    const auto asks_next = client->start(manager_path, "org.freedesktop.DBus.Peer", "Ping");
+    ASSERT_TRUE(client->pump(std::chrono::milliseconds(10)));
+    ASSERT_EQ(::kill(worker, SIGCONT), 0);
+    const Reply acquired = client->reply(call);
+    const Reply next_answer = client->reply(asks_next);
+    const Reply added = client->signal("InterfacesAdded");
+
+    ASSERT_EQ(acquired.error(), "");
+    ASSERT_EQ(next_answer.error(), "");
+    ASSERT_NE(added.message, nullptr);
+    EXPECT_LT(serial_of(next_answer), serial_of(added));
+}
+
 TEST_F(WorkerTest, ALeaseThatEndsAtOnceIsSignalledToComeAndThenToGo) {
     begin();
 
