@@ -6,4 +6,4 @@
 policy '{ "version": 1, "accounts": [ { "match": { "user": "root" }, "memory": "12MiB" } ],
   "rules": [ { "id": "edu", "effect": "allow", "subjects": [ { "user": "root" } ], "devices": [ { "vendor": "1234" } ] } ] }'
 expect 0 "a device that is removed and found again" python3 "$here/hotplug.py" $edu_b
-exit $((failures > 0))
+finish
