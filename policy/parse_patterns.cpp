@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 
+#include "daemon/base/endpoint_bounds.hpp"
 #include "policy/parse.hpp"
 
 namespace iommud::policy {
@@ -39,15 +40,13 @@ std::optional<std::string> read_unit(LoadContext& context, const JsonValue& valu
     return unit;
 }
 
-constexpr std::size_t longest_id = 128;
-
 std::optional<EndpointPattern> read_endpoint(LoadContext& context, const JsonValue& value) {
     constexpr std::string_view allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     std::string_view id = value.text();
     const bool prefix = id.ends_with('*');
     id.remove_suffix(prefix ? 1 : 0);
-    if (value.kind() != JsonKind::string || (id.empty() && !prefix) || id.size() > longest_id || id.starts_with('.') ||
-        id.find_first_not_of(allowed) != id.npos) {
+    if (value.kind() != JsonKind::string || (id.empty() && !prefix) || id.size() > longest_endpoint_id ||
+        id.starts_with('.') || id.find_first_not_of(allowed) != id.npos) {
         context.error(value, R"(a container's id, the beginning of one such as "web-*", or "*" for every container)");
         return std::nullopt;
     }

@@ -1,19 +1,17 @@
 #include <fmt/format.h>
 
+#include "daemon/base/bounds.hpp"
 #include "policy/parse.hpp"
 
 namespace iommud::policy {
 namespace {
 
-constexpr std::uint32_t most_maps = 65535;  // VFIO's own bound
-
 std::optional<std::string> read_rule_id(LoadContext& context, const JsonValue& value) {
-    constexpr std::size_t longest = 64;
     constexpr std::string_view allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     const std::string_view text = value.text();
-    if (value.kind() != JsonKind::string || text.empty() || text.size() > longest ||
+    if (value.kind() != JsonKind::string || text.empty() || text.size() > longest_rule_id ||
         text.find_first_not_of(allowed) != text.npos) {
-        context.error(value, "a name of at most 64 letters, digits, - _ and .");
+        context.error(value, fmt::format("a name of at most {} letters, digits, - _ and .", longest_rule_id));
         return std::nullopt;
     }
     return std::string(text);

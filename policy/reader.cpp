@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "daemon/base/bounds.hpp"
 #include "policy/load.hpp"
 
 namespace iommud::policy {
@@ -171,6 +172,9 @@ std::optional<std::uint64_t> read_size(LoadContext& context, const JsonValue& va
         context.error(value, expected);
     } else if (*bytes < page_size) {
         context.error(value, "at least a page, 4KiB");
+        bytes.reset();
+    } else if (*bytes > most_memory) {
+        context.error(value, fmt::format("at most {}", format_bytes(most_memory)));
         bytes.reset();
     }
     return bytes;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/base/bytes.hpp"
 #include "daemon/base/endpoint_bounds.hpp"
 
@@ -16,7 +17,6 @@ namespace {
 using nlohmann::json;
 
 constexpr int deepest = 64;
-constexpr std::size_t most_devices = 32;  // of one lease
 constexpr std::string_view devices_key = "org.iommud.devices";
 constexpr std::string_view memory_key = "org.iommud.memory";
 constexpr std::string_view mode_key = "org.iommud.mode";
@@ -102,8 +102,8 @@ Result<void> add_device(std::string_view text, std::vector<PciAddress>& devices)
     if (std::find(devices.begin(), devices.end(), *address) == devices.end()) {
         devices.push_back(*address);
     }
-    if (devices.size() > most_devices) {
-        return invalid(fmt::format("more than {} devices are asked for", most_devices));
+    if (devices.size() > most_lease_devices) {
+        return invalid(fmt::format("more than {} devices are asked for", most_lease_devices));
     }
     return {};
 }

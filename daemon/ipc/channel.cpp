@@ -49,7 +49,7 @@ Result<Channel> Channel::duplicate() const {
 }
 
 SendResult Channel::send_bytes(std::span<const std::byte> bytes, std::span<const BorrowedFd> fds) const {
-    if (bytes.size() > max_frame || fds.size() > max_fds) {
+    if (bytes.empty() || bytes.size() > max_frame || fds.size() > max_fds) {  // empty: would look like end of file
         return SendResult::failed;
     }
     iovec vector{const_cast<std::byte*>(bytes.data()), bytes.size()};

@@ -20,7 +20,7 @@ enum class SendResult {
     sent,
     full,    // the peer does not read: nothing was sent
     closed,  // the peer is gone
-    failed,  // another errno; nothing was sent
+    failed,  // another errno, or a frame that the peer would refuse; nothing was sent
 };
 
 enum class ReceiveResult {

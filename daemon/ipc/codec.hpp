@@ -33,6 +33,9 @@ class Encoder {
   public:
     explicit Encoder(Bytes& out) : out_(out) {}
 
+    // False when a decoder would refuse a length of it.
+    [[nodiscard]] bool fits() const { return fits_; }
+
     template <class T>
     void operator()(const T& value) {
         if constexpr (std::is_enum_v<T>) {
@@ -44,10 +47,10 @@ class Encoder {
         } else if constexpr (std::is_same_v<T, PciAddress>) {
             (*this)(value.domain), (*this)(value.bus), (*this)(value.slot), (*this)(value.function);
         } else if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, Bytes>) {
-            (*this)(static_cast<std::uint32_t>(value.size()));
+            count(value.size(), max_string);
             append(value.data(), value.size());
         } else if constexpr (requires { typename T::mapped_type; }) {
-            (*this)(static_cast<std::uint32_t>(value.size()));
+            count(value.size(), max_list);
             for (const auto& [key, mapped] : value) {
                 (*this)(key), (*this)(mapped);
             }
@@ -62,7 +65,7 @@ class Encoder {
                 (*this)(*value);
             }
         } else if constexpr (requires { typename T::value_type; }) {
-            (*this)(static_cast<std::uint32_t>(value.size()));
+            count(value.size(), max_list);
             for (const auto& item : value) {
                 (*this)(item);
             }
@@ -79,7 +82,12 @@ class Encoder {
             std::memcpy(out_.data() + before, data, size);
         }
     }
+    void count(std::size_t number, std::size_t most) {
+        fits_ = fits_ && number <= most;
+        (*this)(static_cast<std::uint32_t>(number));
+    }
     Bytes& out_;
+    bool fits_ = true;
 };
 
 class Decoder {
@@ -168,7 +176,8 @@ struct FrameHeader {
 };
 static_assert(sizeof(FrameHeader) == 8);
 
-// The frame of `message`, which has `static constexpr MessageType type` and `fields()`.
+// The frame of `message`, which has `static constexpr MessageType type` and `fields()`. Empty, which nobody sends, when
+// decode() would refuse a length of it: the sender hears of that, and not the peer (hazard C27).
 template <class Message>
 [[nodiscard]] Bytes encode(const Message& message) {
     Bytes frame;
@@ -179,6 +188,9 @@ template <class Message>
     const FrameHeader header{static_cast<std::uint32_t>(Message::type),
                              static_cast<std::uint32_t>(frame.size() - sizeof(FrameHeader))};
     std::memcpy(frame.data(), &header, sizeof header);
+    if (!encoder.fits() || frame.size() > max_frame) {
+        frame.clear();
+    }
     return frame;
 }
 

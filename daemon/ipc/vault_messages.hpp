@@ -2,6 +2,7 @@
 // program name and no uid to run as from the monitor: only addresses, slots and accounts.
 #pragma once
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/ipc/worker_messages.hpp"
 
 namespace iommud::ipc {
@@ -10,7 +11,7 @@ inline constexpr std::uint32_t worker_uid_base = 0x78000000;  // + connection sl
 inline constexpr std::uint32_t max_worker_slot = 1088;
 inline constexpr std::uint32_t keeper_uid_base =
     0x70000000;  // the first account's, unless --keeper-uids says otherwise
-inline constexpr std::size_t max_lease_devices = 32;
+inline constexpr std::size_t max_lease_devices = most_lease_devices;
 inline constexpr std::size_t max_record = max_string;
 
 // ---- monitor -> vault
@@ -133,8 +134,8 @@ struct WorkerExited {
     auto fields() { return std::tie(slot, status); }
 };
 
-// The nodes are open and the keeper is on its way; or nothing was given and nothing is left. On success with the
-// monitor's end of the keeper's channel and the keeper's pidfd.
+// The nodes are open and the keeper is on its way; or nothing was given and nothing is left, also because the request
+// is beyond a bound. On success with the monitor's end of the keeper's channel and the keeper's pidfd.
 struct GrantResult {
     static constexpr MessageType type = MessageType::grant_result;
     LeaseId lease = 0;

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/ipc/channel.hpp"
 #include "daemon/ipc/keeper_messages.hpp"
 
@@ -20,7 +21,5 @@ struct Start {
 
 // The descriptors sorted, where message and count fit together.
 [[nodiscard]] Result<Start> check_start(ipc::KeeperStart message, std::vector<UniqueFd> fds);
-
-inline constexpr std::uint32_t most_maps = 4096;  // DESIGN §3: bounds IO page tables
 
 }  // namespace iommud::keeper

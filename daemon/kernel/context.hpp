@@ -53,7 +53,7 @@ struct MapResult {
     std::uint32_t place = 0;  // where the memory lies in this process (AddressArena); 0 when it does not
 };
 
-// Small, because a keeper has 4,096 of them at hand.
+// Small, because a keeper has as many at hand as its lease may have maps.
 struct Map {
     std::uint64_t iova = 0;
     std::uint32_t pages = 0;

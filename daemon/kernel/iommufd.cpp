@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/kernel/address_arena.hpp"
 #include "daemon/kernel/context.hpp"
 #include "daemon/kernel/ioctl.hpp"
@@ -15,7 +16,7 @@ namespace {
 // A fresh context gives out the lowest free number, from 1: the IOAS first, then the objects of the devices, each with
 // a page table or two while a client attaches and detaches it. What lies beyond was never there.
 constexpr std::uint32_t ioas = 1;
-constexpr std::uint32_t most_devices = 32;
+constexpr auto most_devices = static_cast<std::uint32_t>(most_lease_devices);
 constexpr std::uint32_t last_object(std::uint32_t devices) {
     return 16 + 4 * devices;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/base/bytes.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/base/uuid.hpp"
@@ -18,8 +19,6 @@
 namespace iommud::monitor {
 namespace {
 
-constexpr std::size_t max_label = 256;
-
 std::uint64_t now_usec() {
     timeval now{};
     ::gettimeofday(&now, nullptr);
@@ -27,9 +26,9 @@ std::uint64_t now_usec() {
 }
 
 Result<policy::Decision> approve(Monitor& monitor, const Connection& connection, const ipc::AcquireRequest& request) {
-    if (request.label.size() > max_label) {
+    if (request.label.size() > longest_label) {
         return fail(ErrorCode::invalid_argument,
-                    fmt::format("label has {} bytes, at most {} are allowed", request.label.size(), max_label));
+                    fmt::format("label has {} bytes, at most {} are allowed", request.label.size(), longest_label));
     }
     if (!request.vf_token.empty() && (request.mode != Mode::managed || !parse_uuid(request.vf_token))) {
         return fail(

@@ -48,6 +48,11 @@ Result<void> check_endpoint(const ipc::OpenEndpointRequest& request) {
     if (request.memory && *request.memory < page_size) {
         return fail(ErrorCode::invalid_argument, fmt::format("memory of {} bytes is not even a page", *request.memory));
     }
+    if (request.memory && *request.memory > most_memory) {
+        return fail(
+            ErrorCode::invalid_argument,
+            fmt::format("memory of {} bytes for one container, at most {} are possible", *request.memory, most_memory));
+    }
     return check_annotations(request.annotations);
 }
 

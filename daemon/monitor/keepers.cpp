@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/monitor/connection.hpp"
 #include "daemon/monitor/monitor.hpp"
@@ -51,6 +52,13 @@ void Keepers::held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pi
     std::optional<LeaseRecord> record = ipc::decode_value<LeaseRecord>(held.record);
     if (!record || record->id != held.lease) {
         throw Fatal(fmt::format("the vault's record of lease {} is not one of ours", held.lease));
+    }
+    if (record->memory >
+        most_memory) {  // by a daemon that had another bound: what it holds is counted as far as it goes
+        log::warning(
+            fmt::format("lease {} has {} bytes reserved, counted as {}", held.lease, record->memory, most_memory),
+            {lease_field(held.lease)});
+        record->memory = most_memory;
     }
     Lease& lease = monitor_.leases().open(std::move(*record));
     lease.state = held.successor ? LeaseState::releasing : LeaseState::active;

@@ -147,8 +147,9 @@ std::pair<DeviceState, std::string> Monitor::device_state(const Device& device) 
 }
 
 std::uint64_t Monitor::cgroup_memory(std::uint64_t limit) {
-    // IO page tables take 1/512 of what 4 KiB pages map, and a keeper under 1 MiB of its own; the rest is room for
-    // pages that a client punched out between check and pin.
+    // IO page tables take 1/512 of what 4 KiB pages map, a keeper under 2 MiB of its own, and the kernel under 1 KiB
+    // for each of up to 32,000 maps; the rest is room for pages that a client punched out between check and pin. Many
+    // maps far apart fill it before: that is the account's own ENOMEM.
     return 64 * MiB + limit / 64;
 }
 

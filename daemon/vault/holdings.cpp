@@ -16,16 +16,22 @@ Result<void> Holdings::admit(const ipc::StartWorker& request) const {
 }
 
 Result<void> Holdings::admit(const ipc::GrantLease& request) const {
-    if (request.lease <= last_lease || leases.size() >= most_leases) {
-        return fail(ErrorCode::invalid_argument, fmt::format("lease {} after {}, with {} leases of {}", request.lease,
-                                                             last_lease, leases.size(), most_leases));
+    if (request.lease <= last_lease) {
+        return fail(ErrorCode::invalid_argument, fmt::format("lease {} after {}", request.lease, last_lease));
     }
     return {};
 }
 
-Result<void> Holdings::admit(const ipc::Hold& request) const {
+Result<void> Holdings::room_for(const ipc::GrantLease&) const {
+    if (leases.size() >= most_leases) {
+        return fail(ErrorCode::lease_limit, fmt::format("this host has {} leases, more do not fit", leases.size()));
+    }
+    return {};
+}
+
+Result<void> Holdings::room_for(const ipc::Hold& request) const {
     if (!things.contains(request.name) && things.size() >= most_things) {
-        return fail(ErrorCode::invalid_argument, fmt::format("more than {} things to hold", most_things));
+        return fail(ErrorCode::invalid_argument, fmt::format("{} things are held, more do not fit", things.size()));
     }
     return {};
 }
@@ -39,10 +45,16 @@ std::uint64_t Holdings::direct_reserve(uid_t holder) const {
     std::uint64_t sum = 0;
     for (const auto& [id, lease] : leases) {
         if (lease.holder && lease.holder->uid() == holder) {
-            sum += lease.start.reserve;  // each at most 2^62, and the monitor has charged them all
+            sum += lease.start.reserve;  // of most_leases, each at most most_memory
         }
     }
     return sum;
+}
+
+bool Holdings::has_direct(uid_t uid) const {
+    return std::any_of(leases.begin(), leases.end(), [uid](const auto& entry) {
+        return entry.second.settles == uid || (entry.second.holder && entry.second.holder->uid() == uid);
+    });
 }
 
 std::chrono::milliseconds back_off(unsigned deaths) {

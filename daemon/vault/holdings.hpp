@@ -16,14 +16,12 @@
 
 namespace iommud::vault {
 
-inline constexpr std::size_t most_leases = 4096;
-inline constexpr std::size_t most_things = 4096;
-
 struct Child {
     pid_t pid = -1;
     UniqueFd pidfd;
-    UniqueFd
-        client{};  // a worker's: the process that made the connection, by the kernel's word; invalid when not known
+    // A worker's: the process that made the connection, by the kernel's word; invalid when not known.
+    UniqueFd client{};
+    uid_t client_uid = static_cast<uid_t>(-1);  // its effective uid then
 };
 
 enum class Phase {
@@ -31,6 +29,7 @@ enum class Phase {
     running,   // the keeper
     cleaning,  // a successor
     between,   // the keeper died and its successor has not started yet
+    settling,  // all has ended but for the limit that its holder's user got: a child of ours takes that back
 };
 
 // A child that opens more nodes for a lease that is there.
@@ -60,7 +59,16 @@ struct Lease {
     Error failure;     // while opening: what the child reported
     unsigned deaths = 0;
     std::optional<Extension> extension;
-    std::optional<Holder> holder;  // of a direct lease
+    std::optional<Holder> holder;  // of a direct lease, until it settles
+    std::optional<uid_t> settles;  // then: whose processes' limits
+    std::optional<Error> refused;  // and what the monitor is told at the end, when the lease was never granted
+    unsigned sweeps = 0;
+};
+
+// What a user's processes have had for RLIMIT_MEMLOCK while it has direct leases (hazard C30).
+struct Raised {
+    rlim_t own = 0;      // the most that a holder had by itself
+    rlim_t highest = 0;  // the most that we gave one
 };
 
 struct Thing {
@@ -72,16 +80,21 @@ struct Holdings {
     std::map<LeaseId, Lease> leases;
     std::map<std::uint32_t, Child> workers;  // by slot
     std::map<std::string, Thing> things;
+    std::map<uid_t, Raised> raised;  // of users with direct leases, until the last has settled
     LeaseId last_lease = 0;
 
     // Whether a request fits what is there. An error is a monitor that lies or has lost count: it is dropped.
     [[nodiscard]] Result<void> admit(const ipc::StartWorker& request) const;
     [[nodiscard]] Result<void> admit(const ipc::GrantLease& request) const;
-    [[nodiscard]] Result<void> admit(const ipc::Hold& request) const;
+    // Whether there is room for it. An error is an answer: the monitor goes on.
+    [[nodiscard]] Result<void> room_for(const ipc::GrantLease& request) const;
+    [[nodiscard]] Result<void> room_for(const ipc::Hold& request) const;
 
     [[nodiscard]] Lease* find(LeaseId id);
     // What the uid's direct leases have reserved: as much as it may have locked.
     [[nodiscard]] std::uint64_t direct_reserve(uid_t holder) const;
+    // Whether a lease of the uid is direct, or was and has not settled.
+    [[nodiscard]] bool has_direct(uid_t uid) const;
 };
 
 // How long to wait before the next successor is started: at once after the first death, then 100 ms, doubled up to 10

@@ -77,6 +77,9 @@ bool MonitorLink::enqueue(ipc::Bytes bytes, std::span<const BorrowedFd> fds) {
     if (!connected()) {
         return true;
     }
+    if (bytes.empty()) {
+        return false;  // what the monitor would refuse, see encode()
+    }
     Waiting frame{std::move(bytes), {}};
     for (const BorrowedFd fd : fds) {
         frame.fds.emplace_back(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));

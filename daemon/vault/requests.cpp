@@ -6,15 +6,13 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/base/uuid.hpp"
 
 namespace iommud::vault {
 namespace {
 
-constexpr std::uint64_t most_bytes = std::uint64_t{1} << 62;
-constexpr std::uint32_t most_maps = 4096;
 constexpr LeaseId most_leases_ever = LeaseId{1} << 56;  // the loop's events carry ids of so many bits
-constexpr std::size_t longest_name = 255;
 
 bool is_socket(const UniqueFd& fd, int option, int wanted) {
     int value = -1;
@@ -35,24 +33,7 @@ bool is_real_uid(std::uint32_t uid) {
     return uid != ~0U;
 }
 
-bool are_devices(std::vector<PciAddress> devices, const std::vector<PciAddress>& no_reset_allowed) {
-    std::sort(devices.begin(), devices.end());
-    const bool unique = std::adjacent_find(devices.begin(), devices.end()) == devices.end();
-    return unique && !devices.empty() && devices.size() <= ipc::max_lease_devices &&
-           no_reset_allowed.size() <= devices.size() &&
-           std::all_of(no_reset_allowed.begin(), no_reset_allowed.end(), [&devices](const PciAddress& address) {
-               return std::binary_search(devices.begin(), devices.end(), address);
-           });
-}
-
-bool is_token(const std::string& token) {
-    return token.empty() || parse_uuid(token).has_value();
-}
-
-bool is_record(const ipc::Bytes& record) {
-    return !record.empty() && record.size() <= ipc::max_record;
-}
-
+// Whether a monitor of ours could have sent it at all, whatever users and policy ask for.
 bool acceptable(const ipc::StartWorker& request, const ipc::Packet& packet) {
     return request.slot < ipc::max_worker_slot &&
            (request.kind == ConnectionKind::system_bus ? are_sockets(packet, {SOCK_SEQPACKET})
@@ -60,30 +41,59 @@ bool acceptable(const ipc::StartWorker& request, const ipc::Packet& packet) {
 }
 bool acceptable(const ipc::GrantLease& request, const ipc::Packet& packet) {
     return request.lease > 0 && request.lease < most_leases_ever && is_real_uid(request.account_uid) &&
-           request.reserve <= most_bytes && request.memlock <= most_bytes && request.memory_max <= most_bytes &&
            request.mode != Mode::legacy && is_real_uid(request.holder_uid) &&
-           request.holder_slot < ipc::max_worker_slot && request.maps > 0 && request.maps <= most_maps &&
-           are_devices(request.devices, request.no_reset_allowed) && is_record(request.record) &&
-           is_token(request.vf_token) && are_sockets(packet, {SOCK_SEQPACKET});
+           request.holder_slot < ipc::max_worker_slot && are_sockets(packet, {SOCK_SEQPACKET});
 }
-bool acceptable(const ipc::ExtendLease& request, const ipc::Packet& packet) {
-    return are_devices(request.devices, request.no_reset_allowed) && is_record(request.record) &&
-           is_token(request.vf_token) && are_sockets(packet, {SOCK_SEQPACKET});
+bool acceptable(const ipc::ExtendLease&, const ipc::Packet& packet) {
+    return are_sockets(packet, {SOCK_SEQPACKET});
 }
 bool acceptable(const ipc::SetLimit& request, const ipc::Packet& packet) {
-    return is_real_uid(request.account_uid) && request.memlock <= most_bytes && request.memory_max <= most_bytes &&
-           packet.fds.empty();
+    return is_real_uid(request.account_uid) && packet.fds.empty();
 }
 bool acceptable(const ipc::KillChild&, const ipc::Packet& packet) {
     return packet.fds.empty();
 }
-bool acceptable(const ipc::Hold& request, const ipc::Packet& packet) {
+bool acceptable(const ipc::Hold&, const ipc::Packet& packet) {
     const bool listener = packet.fds.size() == 1 && is_socket(packet.fds[0], SO_DOMAIN, AF_UNIX) &&
                           is_socket(packet.fds[0], SO_ACCEPTCONN, 1);
-    return !request.name.empty() && request.name.size() <= longest_name && (packet.fds.empty() || listener);
+    return packet.fds.empty() || listener;
 }
-bool acceptable(const ipc::Unhold& request, const ipc::Packet& packet) {
-    return request.name.size() <= longest_name && packet.fds.empty();
+bool acceptable(const ipc::Unhold&, const ipc::Packet& packet) {
+    return packet.fds.empty();
+}
+
+Result<void> within(const char* what, std::uint64_t value, std::uint64_t least, std::uint64_t most) {
+    if (value < least || value > most) {
+        return fail(ErrorCode::internal, fmt::format("{} {}, the vault takes {} to {}", value, what, least, most));
+    }
+    return {};
+}
+
+Result<void> are_devices(std::vector<PciAddress> devices, const std::vector<PciAddress>& no_reset_allowed) {
+    if (auto fits = within("devices", devices.size(), 1, most_lease_devices); !fits) {
+        return fits;
+    }
+    std::sort(devices.begin(), devices.end());
+    const bool asked = std::all_of(no_reset_allowed.begin(), no_reset_allowed.end(), [&devices](const auto& address) {
+        return std::binary_search(devices.begin(), devices.end(), address);
+    });
+    if (std::adjacent_find(devices.begin(), devices.end()) != devices.end() || !asked ||
+        no_reset_allowed.size() > devices.size()) {
+        return fail(ErrorCode::internal, "the list of devices has one twice, or that of resets one that is not in it");
+    }
+    return {};
+}
+
+Result<void> is_token(const std::string& token) {
+    if (!token.empty() && !parse_uuid(token)) {
+        return fail(ErrorCode::internal, "the VF token is no UUID");
+    }
+    return {};
+}
+
+Result<void> all_of(std::initializer_list<Result<void>> checks) {
+    const auto* const failed = std::find_if(checks.begin(), checks.end(), [](const auto& check) { return !check; });
+    return failed == checks.end() ? Result<void>() : *failed;
 }
 
 template <class Message>
@@ -110,6 +120,30 @@ Result<Request> read_one_of(const ipc::Packet& packet, std::variant<Messages...>
 
 Result<Request> read_request(const ipc::Packet& packet) {
     return read_one_of(packet, static_cast<Request*>(nullptr));
+}
+
+Result<void> within_bounds(const ipc::GrantLease& request) {
+    return all_of({within("memory reserved", request.reserve, 0, most_memory),
+                   within("memory to lock", request.memlock, 0, most_memory),
+                   within("memory of the cgroup", request.memory_max, 0, most_memory),
+                   within("maps", request.maps, 1, most_maps), are_devices(request.devices, request.no_reset_allowed),
+                   within("bytes of the record", request.record.size(), 1, ipc::max_record),
+                   is_token(request.vf_token)});
+}
+
+Result<void> within_bounds(const ipc::ExtendLease& request) {
+    return all_of({are_devices(request.devices, request.no_reset_allowed),
+                   within("bytes of the record", request.record.size(), 1, ipc::max_record),
+                   is_token(request.vf_token)});
+}
+
+Result<void> within_bounds(const ipc::SetLimit& request) {
+    return all_of({within("memory to lock", request.memlock, 0, most_memory),
+                   within("memory of the cgroup", request.memory_max, 0, most_memory)});
+}
+
+Result<void> within_bounds(const ipc::Hold& request) {
+    return within("bytes of the name", request.name.size(), 1, longest_thing_name);
 }
 
 }  // namespace iommud::vault

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/base/pidfd.hpp"
 #include "daemon/vault/requests.hpp"
@@ -66,7 +67,13 @@ Result<void> Vault::carry_out(const ipc::GrantLease& request, ipc::Packet& packe
         return admitted;
     }
     holdings_.last_lease = request.lease;
-    auto ready = may_grant();
+    auto ready = within_bounds(request);
+    if (ready) {
+        ready = holdings_.room_for(request);
+    }
+    if (ready) {
+        ready = may_grant();
+    }
     if (ready) {
         Lease& lease = holdings_.leases[request.lease];
         lease.start = {.role = ipc::KeeperRole::keeper,
@@ -99,19 +106,26 @@ Result<void> Vault::carry_out(const ipc::GrantLease& request, ipc::Packet& packe
 
 Result<void> Vault::carry_out(const ipc::ExtendLease& request, ipc::Packet& packet) {
     Lease* lease = holdings_.find(request.lease);
-    auto ready = may_grant();
+    auto ready = within_bounds(request);
+    if (ready) {
+        ready = may_grant();
+    }
     if (ready && (lease == nullptr || lease->phase != Phase::running)) {
         ready = fail(ErrorCode::no_such_lease, fmt::format("lease {} is not there any more", request.lease));
     } else if (ready && lease->extension) {
         ready = fail(ErrorCode::device_busy, fmt::format("lease {} is being extended already", request.lease));
     }
     if (ready) {
-        std::vector<PciAddress>& devices = lease->start.devices;
-        if (devices.size() + request.devices.size() > ipc::max_lease_devices ||
+        const std::vector<PciAddress>& devices = lease->start.devices;
+        if (devices.size() + request.devices.size() > most_lease_devices ||
             std::find_first_of(devices.begin(), devices.end(), request.devices.begin(), request.devices.end()) !=
                 devices.end()) {
-            return fail(ErrorCode::invalid_argument, "a lease extended by what it has, or beyond its bound");
+            ready = fail(ErrorCode::internal, fmt::format("lease {} extended by what it has, or beyond {} devices",
+                                                          request.lease, most_lease_devices));
         }
+    }
+    if (ready) {
+        std::vector<PciAddress>& devices = lease->start.devices;
         auto extension = spawner_.extension(*lease, {request.devices, request.no_reset_allowed, request.vf_token},
                                             packet.fds[0].borrow());
         if (extension) {
@@ -132,6 +146,11 @@ Result<void> Vault::carry_out(const ipc::ExtendLease& request, ipc::Packet& pack
 }
 
 Result<void> Vault::carry_out(const ipc::SetLimit& request, ipc::Packet&) {
+    if (const auto fits = within_bounds(request); !fits) {
+        log::error(
+            fmt::format("account {} keeps the limit that it had: {}", request.account_uid, fits.error().message));
+        return {};
+    }
     bool found = false;
     for (auto& [id, lease] : holdings_.leases) {
         if (lease.account_uid != request.account_uid) {
@@ -161,9 +180,15 @@ Result<void> Vault::carry_out(const ipc::KillChild& request, ipc::Packet&) {
     return {};
 }
 
+// No user makes a monitor of ours ask for so much: endpoints have a bound, and devices have two marks each.
 Result<void> Vault::carry_out(const ipc::Hold& request, ipc::Packet& packet) {
-    if (auto admitted = holdings_.admit(request); !admitted) {
-        return admitted;
+    auto fits = within_bounds(request);
+    if (fits) {
+        fits = holdings_.room_for(request);
+    }
+    if (!fits) {
+        log::error(fmt::format("the next monitor will not hear of something: {}", fits.error().message));
+        return {};
     }
     if (real_ && packet.fds.empty()) {
         if (auto kept = real_->values.hold(request.name, request.value); !kept) {

@@ -88,7 +88,7 @@ Result<std::vector<PciAddress>> read_addresses(sd_bus_message* call) {
     const char* text = nullptr;
     // Beyond the limit they are counted for the message, and not kept.
     while ((result = sd_bus_message_read_basic(call, SD_BUS_TYPE_STRING, &text)) > 0) {
-        if (++count <= most_devices) {
+        if (++count <= most_lease_devices) {
             texts.emplace_back(text);
         }
     }
@@ -99,7 +99,7 @@ Result<std::vector<PciAddress>> read_addresses(sd_bus_message* call) {
     if (result < 0) {
         return unreadable(result);
     }
-    if (count > most_devices) {
+    if (count > most_lease_devices) {
         return fail(ErrorCode::invalid_argument, too_many_devices(count));
     }
     return parse_addresses(texts);

@@ -59,7 +59,7 @@ Result<std::string> parse_label(const Option& option) {
     if (!label) {
         return label;
     }
-    if (const auto checked = check_text("option 'label'", *label, most_label); !checked) {
+    if (const auto checked = check_text("option 'label'", *label, longest_label); !checked) {
         return tl::unexpected(checked.error());
     }
     return label;
@@ -147,7 +147,7 @@ Result<std::optional<std::string>> parse_subject(std::span<const Option> options
     if (!user) {
         return tl::unexpected(user.error());
     }
-    if (const auto checked = check_text("option 'user'", *user, most_label); !checked) {
+    if (const auto checked = check_text("option 'user'", *user, longest_label); !checked) {
         return tl::unexpected(checked.error());
     }
     if (user->empty() || (is_number(*user) && !is_uid(*user))) {
@@ -165,7 +165,7 @@ Result<std::vector<PciAddress>> parse_addresses(std::span<const std::string> tex
     if (texts.empty()) {
         return invalid("no device was asked for");
     }
-    if (texts.size() > most_devices) {
+    if (texts.size() > most_lease_devices) {
         return invalid(too_many_devices(texts.size()));
     }
     std::vector<PciAddress> addresses;
@@ -184,7 +184,7 @@ Result<std::vector<PciAddress>> parse_addresses(std::span<const std::string> tex
 }
 
 std::string too_many_devices(std::size_t count) {
-    return fmt::format("{} devices were asked for, at most {} in one request are allowed", count, most_devices);
+    return fmt::format("{} devices were asked for, at most {} in one request are allowed", count, most_lease_devices);
 }
 
 Result<void> check_text(std::string_view what, std::string_view text, std::size_t most) {

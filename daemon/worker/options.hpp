@@ -9,16 +9,14 @@
 #include <variant>
 #include <vector>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/base/result.hpp"
 #include "daemon/ipc/types.hpp"
 
 namespace iommud::worker {
 
-inline constexpr std::size_t most_devices = 32;            // of one request
 inline constexpr std::size_t most_fds_on_system_bus = 16;  // one more, and dbus-daemon disconnects us (hazard H3)
 inline constexpr std::size_t most_options = 16;
-inline constexpr std::size_t most_label = 256;                        // bytes
-inline constexpr std::uint64_t most_memory = std::uint64_t{1} << 52;  // bytes: more than any machine has
 
 // A variant of a type that no option of ours has; what it was, for the message.
 struct OtherType {
@@ -48,7 +46,7 @@ struct AcquireOptions {
 // 1 to 32 addresses, none twice.
 [[nodiscard]] Result<std::vector<PciAddress>> parse_addresses(std::span<const std::string> texts);
 
-// The message for `count` devices, more than most_devices.
+// The message for `count` devices, more than most_lease_devices.
 [[nodiscard]] std::string too_many_devices(std::size_t count);
 
 // At most `most` bytes, no control characters. `what` begins the message: "label".

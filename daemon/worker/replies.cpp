@@ -8,7 +8,7 @@ namespace iommud::worker {
 namespace {
 
 // DESIGN §5: at most 253 descriptors in a reply on a socket. A lease is never given on the system bus, which takes 16.
-static_assert(most_devices + 3 <= ipc::max_fds, "a lease's descriptors fit into one reply");
+static_assert(most_lease_devices + 3 <= ipc::max_fds, "a lease's descriptors fit into one reply");
 
 void append_fds(sd_bus_message* reply, const std::vector<std::string>& names, const std::vector<UniqueFd>& fds) {
     must(sd_bus_message_open_container(reply, 'a', "(sh)"), "open the descriptors");

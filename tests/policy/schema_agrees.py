@@ -21,7 +21,7 @@ BEYOND_A_SCHEMA = {
     "account-of-two-groups", "account-range-inside-another", "account-ranges-overlap", "account-twice",
     "address-glob-of-function-9", "charge-to-nobody", "charge-to-oneself", "charge-to-the-charged",
     "charge-without-account", "deny-unknown-group", "deny-unknown-user", "duplicate-key", "id-twice",
-    "memory-overflow", "nul-escaped", "uid-2-to-31", "uid-2-to-32-less-1", "uid-beyond-64-bits", "uids-reversed",
+    "host-memory-above-all-machines", "memory-above-all-machines", "memory-of-2-to-62", "memory-overflow", "nul-escaped", "uid-2-to-31", "uid-2-to-32-less-1", "uid-beyond-64-bits", "uids-reversed",
 }
 
 

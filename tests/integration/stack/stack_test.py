@@ -68,6 +68,34 @@ class Stack(StackCase):
         self.until(lambda: not any("10.json" in reason for reason in self.json("status")["Degraded"]))
         self.assertEqual(self.ctl("run", "--device", EDU, "--memory", "12MiB", "--", "true").returncode, 5)
 
+    def test_a_policy_that_loads_kills_nobody(self):
+        """Whatever `policy check` takes, monitor, vault and keeper take too; what it refuses, it refuses by the bound."""
+        for change, bound in (({"maps": 4097}, ""), ({"maps": 16384}, ""), ({"maps": 32000}, ""), ({"maps": 32001}, "32000"),
+                              ({"maps": 65535}, "32000"), ({"memory": "1024TiB"}, ""), ({"memory": "1025TiB"}, "1024 TiB"),
+                              ({"memory": "4194304TiB"}, "1024 TiB"), ({"memory": "16777215TiB"}, "1024 TiB")):
+            with self.subTest(change):
+                wanted = policy(change.get("memory", "12MiB"))
+                wanted["host"] = {"memory": change.get("memory", "12MiB")}
+                wanted["rules"][0].update(change)
+                self.write_policy(wanted)
+                checked = self.ctl("policy", "check", self.work / "etc/policy.d")
+                reloaded = self.ctl("reload", admin=True)
+                self.assertEqual(checked.returncode, reloaded.returncode, checked.stdout + reloaded.stderr)
+                self.assertIn(bound, checked.stdout + checked.stderr)
+                self.assertEqual(checked.returncode, 1 if bound else 0, checked.stdout + checked.stderr)
+                for _ in range(2):  # with the policy in force, or with the one before; and with a lease held
+                    given = self.ctl("run", "--device", EDU, "--memory", "4KiB", "--", "true")
+                    self.assertEqual(given.returncode, 0, given.stderr)
+                    self.assertIsNone(self.monitor.poll(), "the monitor lives")
+                    other = self.hold(OTHER, "4KiB")
+                    self.monitor.kill()
+                    self.monitor.wait(30)
+                    self.write_policy(policy()) if bound else None
+                    self.start_monitor()
+                    self.assertEqual([held["Devices"] for held in self.json("leases")], [[OTHER]])
+                    other.socket.close()
+                    self.until(self.no_leases)
+
     def test_bad_input_has_a_name_and_leaks_nothing(self):
         def descriptors():
             return [len(os.listdir(f"/proc/{process.pid}/fd")) for process in (self.monitor, self.vault)]

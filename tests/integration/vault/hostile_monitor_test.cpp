@@ -7,6 +7,7 @@
 #include <functional>
 #include <ostream>
 
+#include "daemon/base/bounds.hpp"
 #include "tests/integration/vault/vault_process.hpp"
 
 namespace iommud::test {
@@ -82,20 +83,6 @@ const HostileCase cases[] = {
     {"LeaseZero", bad_grant([](ipc::GrantLease& grant) { grant.lease = 0; })},
     {"LeaseOfMoreBitsThanEventsHave", bad_grant([](ipc::GrantLease& grant) { grant.lease = ~LeaseId{0}; })},
     {"NoUid", bad_grant([](ipc::GrantLease& grant) { grant.account_uid = ~0U; })},
-    {"NoDevices", bad_grant([](ipc::GrantLease& grant) { grant.devices.clear(); })},
-    {"OneDeviceTwice", bad_grant([](ipc::GrantLease& grant) { grant.devices.assign(2, edu); })},
-    {"TooManyDevices", bad_grant([](ipc::GrantLease& grant) {
-         for (std::uint8_t bus = 1; grant.devices.size() <= ipc::max_lease_devices; ++bus) {
-             grant.devices.push_back({0, bus, 0, 0});
-         }
-     })},
-    {"NoResetForAnotherDevice", bad_grant([](ipc::GrantLease& grant) {
-         grant.no_reset_allowed = {{0, 9, 9, 0}};
-     })},
-    {"MoreMemoryThanThereCanBe", bad_grant([](ipc::GrantLease& grant) { grant.memlock = ~std::uint64_t{0}; })},
-    {"NoMaps", bad_grant([](ipc::GrantLease& grant) { grant.maps = 0; })},
-    {"TooManyMaps", bad_grant([](ipc::GrantLease& grant) { grant.maps = 1 << 20; })},
-    {"NoRecord", bad_grant([](ipc::GrantLease& grant) { grant.record.clear(); })},
     {"UnknownMode",
      [](const ipc::Channel& vault) {
          ipc::GrantLease grant = a_grant(1);
@@ -161,14 +148,6 @@ const HostileCase cases[] = {
      [](const ipc::Channel& vault) {
          send_with(vault, ipc::SetLimit{~0U, 0, 0}, 0);
      }},
-    {"HoldWithoutAName",
-     [](const ipc::Channel& vault) {
-         send_with(vault, ipc::Hold{"", {}}, 0);
-     }},
-    {"HoldWithALongName",
-     [](const ipc::Channel& vault) {
-         send_with(vault, ipc::Hold{std::string(256, 'x'), {}}, 0);
-     }},
     {"HoldOfASocketThatDoesNotListen",
      [](const ipc::Channel& vault) {
          send_with(vault, ipc::Hold{"x", {}}, 1);
@@ -178,6 +157,39 @@ const HostileCase cases[] = {
          const UniqueFd file = a_file();
          send(vault, ipc::encode(ipc::Hold{"x", {}}), {file.borrow()});
      }},
+};
+
+// Well-formed, and beyond a bound: what a policy or a user may have asked for, if an end before this one took it.
+const HostileCase beyond_bounds[] = {
+    {"NoDevices", bad_grant([](ipc::GrantLease& grant) { grant.devices.clear(); })},
+    {"OneDeviceTwice", bad_grant([](ipc::GrantLease& grant) { grant.devices.assign(2, edu); })},
+    {"TooManyDevices", bad_grant([](ipc::GrantLease& grant) {
+         for (std::uint8_t bus = 1; grant.devices.size() <= ipc::max_lease_devices; ++bus) {
+             grant.devices.push_back({0, bus, 0, 0});
+         }
+     })},
+    {"NoResetForAnotherDevice", bad_grant([](ipc::GrantLease& grant) {
+         grant.no_reset_allowed = {{0, 9, 9, 0}};
+     })},
+    {"MoreMemoryThanThereCanBe", bad_grant([](ipc::GrantLease& grant) { grant.memlock = ~std::uint64_t{0}; })},
+    {"NoMaps", bad_grant([](ipc::GrantLease& grant) { grant.maps = 0; })},
+    {"TooManyMaps", bad_grant([](ipc::GrantLease& grant) { grant.maps = 1 << 20; })},
+    {"NoRecord", bad_grant([](ipc::GrantLease& grant) { grant.record.clear(); })},
+    {"OneMapTooMany", bad_grant([](ipc::GrantLease& grant) { grant.maps = most_maps + 1; })},
+    {"MoreReservedThanThereCanBe", bad_grant([](ipc::GrantLease& grant) { grant.reserve = std::uint64_t{1} << 62; })},
+    {"ACgroupOfMoreThanThereCanBe", bad_grant([](ipc::GrantLease& grant) { grant.memory_max = most_memory + 1; })},
+    {"ATokenThatIsNone", bad_grant([](ipc::GrantLease& grant) { grant.vf_token = "a"; })},
+};
+
+const HostileCase unheard[] = {
+    {"HoldWithoutAName",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::Hold{"", {}}, 0);
+     }},
+    {"HoldWithALongName",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::Hold{std::string(256, 'x'), {}}, 0);
+     }},
     {"MoreThingsThanFit",
      [](const ipc::Channel& vault) {
          const int flags = ::fcntl(vault.fd().get(), F_GETFL);
@@ -186,6 +198,14 @@ const HostileCase cases[] = {
              const ipc::Bytes frame = ipc::encode(ipc::Hold{std::to_string(i), {}});
              ::send(vault.fd().get(), frame.data(), frame.size(), MSG_NOSIGNAL);
          }
+     }},
+    {"ALimitBeyondAllMemory",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::SetLimit{1000, ~std::uint64_t{0}, 0}, 0);
+     }},
+    {"ACgroupBeyondAllMemory",
+     [](const ipc::Channel& vault) {
+         send_with(vault, ipc::SetLimit{1000, 0, most_memory + 1}, 0);
      }},
 };
 
@@ -217,6 +237,66 @@ TEST_P(HostileMonitor, IsDroppedAndTheVaultServesTheNext) {
 
 INSTANTIATE_TEST_SUITE_P(Frames, HostileMonitor, testing::ValuesIn(cases),
                          [](const testing::TestParamInfo<HostileCase>& one) { return one.param.name; });
+
+class BeyondBounds : public testing::TestWithParam<HostileCase> {};
+
+TEST_P(BeyondBounds, IsRefusedAndTheVaultGoesOn) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto monitor = vault.greeted();
+
+    GetParam().attack(monitor.channel);
+
+    const auto refused = next<ipc::GrantResult>(monitor.channel);
+    ASSERT_TRUE(refused) << "the vault has hung up";
+    EXPECT_EQ(refused->lease, 1U);
+    EXPECT_FALSE(refused->granted);
+    EXPECT_FALSE(refused->message.empty());
+    EXPECT_FALSE(child_of(vault.pid(), "iommud-keeper"));
+    const ipc::Channel again = ask_for(monitor.channel, a_grant(2));  // 1 is never used again
+    const auto result = next<ipc::GrantResult>(monitor.channel);
+    ASSERT_TRUE(result);
+    EXPECT_TRUE(result->granted) << result->message;
+}
+
+INSTANTIATE_TEST_SUITE_P(Frames, BeyondBounds, testing::ValuesIn(beyond_bounds),
+                         [](const testing::TestParamInfo<HostileCase>& one) { return one.param.name; });
+
+class BeyondBoundsUnanswered : public testing::TestWithParam<HostileCase> {};
+
+TEST_P(BeyondBoundsUnanswered, ChangesNothingAndTheVaultGoesOn) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    auto monitor = vault.greeted();
+
+    GetParam().attack(monitor.channel);
+
+    const ipc::Channel delivery = ask_for(monitor.channel, a_grant(1));
+    const auto result = next<ipc::GrantResult>(monitor.channel);
+    ASSERT_TRUE(result) << "the vault has hung up";
+    EXPECT_TRUE(result->granted) << result->message;
+    monitor.channel.close();
+    EXPECT_LE(vault.greeted().things.size(), most_things);
+}
+
+INSTANTIATE_TEST_SUITE_P(Frames, BeyondBoundsUnanswered, testing::ValuesIn(unheard),
+                         [](const testing::TestParamInfo<HostileCase>& one) { return one.param.name; });
+
+TEST(BeyondBoundsOfAnExtension, IsRefusedAndTheLeaseGoesOn) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto monitor = vault.greeted();
+    const ipc::Channel delivery = ask_for(monitor.channel, a_grant(1));
+    ASSERT_TRUE(next<ipc::GrantResult>(monitor.channel));
+
+    for (const std::vector<PciAddress>& devices :
+         {std::vector<PciAddress>{}, std::vector<PciAddress>{edu}, std::vector<PciAddress>(33, edu)}) {
+        send_with(monitor.channel,
+                  ipc::ExtendLease{.lease = 1, .devices = devices, .no_reset_allowed = {}, .record = {std::byte{1}}},
+                  1);
+        const auto refused = next<ipc::ExtendResult>(monitor.channel);
+        ASSERT_TRUE(refused) << "the vault has hung up";
+        EXPECT_FALSE(refused->granted);
+    }
+    EXPECT_TRUE(child_of(vault.pid(), "iommud-keeper"));
+}
 
 TEST(HostileMonitorLeaves, NothingInTheVault) {
     const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <filesystem>
 
 #include "daemon/ipc/worker_messages.hpp"
@@ -43,6 +45,32 @@ TEST(Channel, MoreDescriptorsThanExpectedAreMalformedAndClosed) {
     }
 
     EXPECT_EQ(open_descriptors(), before);
+}
+
+// Where this process has no room for another descriptor the kernel leaves it out, and says so.
+TEST(Channel, DescriptorsThatFindNoPlaceAreMalformed) {
+    const auto [ours, theirs] = Channel::pair().value();
+    const std::array<BorrowedFd, 1> fds{theirs.fd()};
+    ASSERT_EQ(theirs.send(ReloadRequest{}, fds), SendResult::sent);
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit none{0, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+
+    Packet packet;
+    const ReceiveResult result = ours.receive(packet);
+
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    EXPECT_EQ(result, ReceiveResult::malformed);
+}
+
+TEST(Channel, AnEmptyFrameIsNotSent) {
+    const auto [ours, theirs] = Channel::pair().value();
+
+    EXPECT_EQ(theirs.send_bytes({}), SendResult::failed);
+
+    Packet packet;
+    EXPECT_EQ(ours.receive(packet), ReceiveResult::empty);
 }
 
 TEST(Channel, AnOversizedPacketIsMalformed) {

@@ -53,6 +53,24 @@ TEST(Codec, BytesLeftOverAreRefused) {
     EXPECT_FALSE(decode<AcquireRequest>(frame));
 }
 
+TEST(Codec, WhatNoDecoderTakesIsNoFrame) {
+    AcquireRequest most = some_request();
+    most.label = std::string(max_string, 'x');
+    AcquireRequest text = some_request();
+    text.label = std::string(max_string + 1, 'x');
+    AcquireRequest list = some_request();
+    list.devices.resize(max_list + 1);
+    ExplainEntries whole{.cookie = 1, .last = true, .allowed = true, .decision = "", .trace = {}};
+    for (int i = 0; i < 9; ++i) {
+        whole.trace.push_back({{"key", std::string(max_string, 'x')}});
+    }
+
+    EXPECT_TRUE(decode<AcquireRequest>(encode(most)));
+    EXPECT_TRUE(encode(text).empty());
+    EXPECT_TRUE(encode(list).empty());
+    EXPECT_TRUE(encode(whole).empty());
+}
+
 TEST(Codec, AnotherMessagesTypeIsRefused) {
     EXPECT_FALSE(decode<ReloadRequest>(encode(AccountsRequest{})));
 }

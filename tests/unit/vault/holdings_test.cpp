@@ -32,7 +32,10 @@ TEST(Holdings, LeasesHaveABound) {
     }
     holdings.last_lease = most_leases;
 
-    EXPECT_FALSE(holdings.admit(grant_of(most_leases + 1)));
+    EXPECT_TRUE(holdings.admit(grant_of(most_leases + 1))) << "who asks has not lost count";
+    EXPECT_EQ(holdings.room_for(grant_of(most_leases + 1)).error().code, ErrorCode::lease_limit);
+    holdings.leases.erase(1);
+    EXPECT_TRUE(holdings.room_for(grant_of(most_leases + 1)));
 }
 
 TEST(Holdings, AWorkerSlotIsTakenOnce) {
@@ -49,8 +52,8 @@ TEST(Holdings, ThingsHaveABoundButMayBeReplaced) {
         holdings.things[std::to_string(i)];
     }
 
-    EXPECT_FALSE(holdings.admit(ipc::Hold{"new", {}}));
-    EXPECT_TRUE(holdings.admit(ipc::Hold{"0", {}}));
+    EXPECT_FALSE(holdings.room_for(ipc::Hold{"new", {}}));
+    EXPECT_TRUE(holdings.room_for(ipc::Hold{"0", {}}));
 }
 
 TEST(BackOff, StartsAtOnceDoublesAndEndsAtTenSeconds) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "daemon/base/bounds.hpp"
+
 namespace iommud::vault {
 namespace {
 
@@ -31,8 +33,8 @@ Result<Request> read_with_sockets(const Message& message, std::size_t sockets) {
 
 TEST(Requests, AGrantWithinItsBoundsIsRead) {
     ipc::GrantLease most = a_grant();
-    most.reserve = most.memlock = most.memory_max = std::uint64_t{1} << 62;
-    most.maps = 4096;
+    most.reserve = most.memlock = most.memory_max = most_memory;
+    most.maps = most_maps;
     most.devices.clear();
     for (std::uint8_t bus = 0; bus < ipc::max_lease_devices; ++bus) {
         most.devices.push_back({0, bus, 0, 0});
@@ -46,32 +48,53 @@ TEST(Requests, AGrantWithinItsBoundsIsRead) {
     ASSERT_TRUE(least);
     EXPECT_EQ(std::get<ipc::GrantLease>(*least).devices, a_grant().devices);
     EXPECT_TRUE(greatest);
+    EXPECT_TRUE(within_bounds(a_grant()));
+    EXPECT_TRUE(within_bounds(most));
 }
 
-TEST(Requests, AGrantOneBeyondItsBoundsIsNot) {
-    ipc::GrantLease memory = a_grant();
-    memory.memory_max = (std::uint64_t{1} << 62) + 1;
-    ipc::GrantLease maps = a_grant();
-    maps.maps = 4097;
-    ipc::GrantLease uid = a_grant();
-    uid.account_uid = ~0U;
+template <class Change>
+ipc::GrantLease changed(Change change) {
+    ipc::GrantLease grant = a_grant();
+    change(grant);
+    return grant;
+}
 
-    ipc::GrantLease mode = a_grant();
-    mode.mode = Mode::legacy;
-    ipc::GrantLease slot = a_grant();
-    slot.holder_slot = ipc::max_worker_slot;
-    ipc::GrantLease token = a_grant();
-    token.vf_token = "bd8d9d2b-5a5f-4f5a-a211-f591514ba1f";
-    ipc::GrantLease holder = a_grant();
-    holder.holder_uid = ~0U;
+TEST(Requests, AGrantThatNoMonitorOfOursSendsIsNotRead) {
+    EXPECT_FALSE(read_with_sockets(changed([](auto& grant) { grant.mode = Mode::legacy; }), 1));
+    EXPECT_FALSE(read_with_sockets(changed([](auto& grant) { grant.holder_slot = ipc::max_worker_slot; }), 1));
+    EXPECT_FALSE(read_with_sockets(changed([](auto& grant) { grant.holder_uid = ~0U; }), 1));
+    EXPECT_FALSE(read_with_sockets(changed([](auto& grant) { grant.account_uid = ~0U; }), 1));
+}
 
-    EXPECT_FALSE(read_with_sockets(token, 1));
-    EXPECT_FALSE(read_with_sockets(mode, 1));
-    EXPECT_FALSE(read_with_sockets(slot, 1));
-    EXPECT_FALSE(read_with_sockets(holder, 1));
-    EXPECT_FALSE(read_with_sockets(memory, 1));
-    EXPECT_FALSE(read_with_sockets(maps, 1));
-    EXPECT_FALSE(read_with_sockets(uid, 1));
+TEST(Requests, AGrantOneBeyondItsBoundsIsReadAndRefused) {
+    for (const ipc::GrantLease& grant :
+         {changed([](auto& grant) { grant.reserve = most_memory + 1; }),
+          changed([](auto& grant) { grant.memlock = most_memory + 1; }),
+          changed([](auto& grant) { grant.memory_max = most_memory + 1; }),
+          changed([](auto& grant) { grant.maps = most_maps + 1; }), changed([](auto& grant) { grant.maps = 0; }),
+          changed([](auto& grant) { grant.devices.clear(); }),
+          changed([](auto& grant) { grant.devices.push_back(grant.devices[0]); }), changed([](auto& grant) {
+              grant.no_reset_allowed = {{0, 9, 9, 0}};
+          }),
+          changed([](auto& grant) { grant.record.clear(); }),
+          changed([](auto& grant) { grant.vf_token = "bd8d9d2b-5a5f-4f5a-a211-f591514ba1f"; })}) {
+        EXPECT_TRUE(read_with_sockets(grant, 1));
+        EXPECT_FALSE(within_bounds(grant)) << testing::PrintToString(grant.maps);
+    }
+}
+
+TEST(Requests, ALimitOrANameBeyondItsBoundsIsReadAndRefused) {
+    EXPECT_TRUE(within_bounds(ipc::SetLimit{1000, most_memory, most_memory}));
+    EXPECT_FALSE(within_bounds(ipc::SetLimit{1000, most_memory + 1, 0}));
+    EXPECT_FALSE(within_bounds(ipc::SetLimit{1000, 0, most_memory + 1}));
+    EXPECT_TRUE(within_bounds(ipc::Hold{std::string(longest_thing_name, 'x'), {}}));
+    EXPECT_FALSE(within_bounds(ipc::Hold{std::string(longest_thing_name + 1, 'x'), {}}));
+    EXPECT_FALSE(within_bounds(ipc::Hold{"", {}}));
+}
+
+TEST(Requests, ARefusalSaysWhatWasAskedAndWhereTheBoundStands) {
+    EXPECT_EQ(within_bounds(changed([](auto& grant) { grant.maps = most_maps + 1; })).error().message,
+              "32001 maps, the vault takes 1 to 32000");
 }
 
 TEST(Requests, EveryVerbWithoutDescriptorsIsRead) {
