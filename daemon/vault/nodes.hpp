@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "daemon/base/pci_address.hpp"
@@ -18,8 +19,16 @@ namespace iommud::vault {
 // /dev/iommu, or under type1 /dev/vfio/vfio.
 [[nodiscard]] Result<UniqueFd> open_context(KernelInterface kernel);
 
+// Where sysfs and the nodes are; elsewhere in tests.
+struct Folders {
+    std::string sys = "/sys";
+    std::string dev = "/dev";
+};
+
 // For each of `devices` its node, or under type1 its group's (a copy where two devices are of one group). Every node is
-// checked against the device number that sysfs gives, before and after.
-[[nodiscard]] Result<std::vector<UniqueFd>> open_devices(KernelInterface kernel, std::span<const PciAddress> devices);
+// checked against the device number that sysfs gives, before and after. None is opened for a device without an IOMMU,
+// nor any while the kernel lets devices raise any interrupt (I8), whatever the monitor has found.
+[[nodiscard]] Result<std::vector<UniqueFd>> open_devices(KernelInterface kernel, std::span<const PciAddress> devices,
+                                                         const Folders& folders = {});
 
 }  // namespace iommud::vault
