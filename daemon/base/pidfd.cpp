@@ -58,4 +58,10 @@ UniqueFd peer_pidfd(BorrowedFd socket) {
     return ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0 ? UniqueFd(pidfd) : UniqueFd();
 }
 
+uid_t peer_uid(BorrowedFd socket) {
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    return ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.uid : static_cast<uid_t>(-1);
+}
+
 }  // namespace iommud

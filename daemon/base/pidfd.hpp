@@ -32,4 +32,7 @@ struct ProcessNumber {
 // without SO_PEERPIDFD (ENOPROTOOPT; before 6.5) and for a process that was reaped.
 [[nodiscard]] UniqueFd peer_pidfd(BorrowedFd socket);
 
+// The effective uid of that process when it made or opened it (SO_PEERCRED); -1 when the kernel does not say.
+[[nodiscard]] uid_t peer_uid(BorrowedFd socket);
+
 }  // namespace iommud

@@ -177,6 +177,9 @@ void Vault::on_keeper_exit(LeaseId id) {
     if (!exit) {
         return;
     }
+    if (lease->phase == Phase::settling) {
+        return on_sweep_exit(id, exit->clean);
+    }
     on_report(id);
     const bool failed = lease->phase == Phase::opening;
     if (!failed && exit->revoked && lease->holder) {
@@ -195,18 +198,12 @@ void Vault::on_keeper_exit(LeaseId id) {
     const Error failure = lease->failure.message.empty()
                               ? Error{ErrorCode::internal, "the keeper " + exit->text + " before it was one"}
                               : lease->failure;
-    const bool asked_by_this = lease->asked_by == link_.generation();
     close_report(lease->report);
     if (lease->extension) {
         close_report(lease->extension->report);
         abandon(std::move(lease->extension->child));
     }
-    forget_lease(id);
-    if (failed && asked_by_this) {
-        tell(ipc::GrantResult{id, false, failure.code, failure.message});
-    } else {
-        tell(ipc::LeaseEnded{id});
-    }
+    end_lease(id, failed ? std::optional(failure) : std::nullopt);
 }
 
 void Vault::on_extension(LeaseId id, bool exited) {

@@ -289,4 +289,12 @@ Result<Child> Spawner::limiter(const std::string& cgroup, std::uint64_t memory_m
     return fork_child(body, say);
 }
 
+Result<Child> Spawner::sweeper(const Sweep& sweep) const {
+    const auto body = [&sweep] {
+        close_all_but({});
+        ::_exit(lower_all(sweep) ? 0 : 1);
+    };
+    return fork_child(body, say);
+}
+
 }  // namespace iommud::vault

@@ -10,6 +10,7 @@
 #include "daemon/ipc/keeper_messages.hpp"
 #include "daemon/vault/holdings.hpp"
 #include "daemon/vault/options.hpp"
+#include "daemon/vault/sweep.hpp"
 
 namespace iommud::vault {
 
@@ -44,6 +45,9 @@ class Spawner {
 
     // A child that sets the memory.max of a cgroup, which may take a while, and is gone.
     [[nodiscard]] Result<Child> limiter(const std::string& cgroup, std::uint64_t memory_max) const;
+
+    // A child that takes back what a user's processes inherited of a limit. It exits with 0 when none has it any more.
+    [[nodiscard]] Result<Child> sweeper(const Sweep& sweep) const;
 
   private:
     struct Ends;

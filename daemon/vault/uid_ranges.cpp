@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 #include <optional>
@@ -87,6 +88,24 @@ Result<UidRange> parse_uid_range(std::string_view text) {
                                 possible.first, possible.last));
     }
     return UidRange{static_cast<std::uint32_t>(*first), static_cast<std::uint32_t>(*last)};
+}
+
+std::vector<UidRange> uids_of(std::uint32_t uid, std::string_view passwd, std::string_view subuid) {
+    std::vector<std::string_view> names;
+    while (!passwd.empty()) {
+        if (const auto user = passwd_line(take_until(passwd, '\n')); user && user->uids.first == uid) {
+            names.push_back(user->name);
+        }
+    }
+    std::vector<UidRange> uids{{uid, uid}};
+    while (!subuid.empty()) {
+        const auto range = subuid_line(take_until(subuid, '\n'));
+        if (range &&
+            (number(range->name) == uid || std::find(names.begin(), names.end(), range->name) != names.end())) {
+            uids.push_back(range->uids);
+        }
+    }
+    return uids;
 }
 
 Result<void> check_ranges(const UidRanges& ranges) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "daemon/base/result.hpp"
 #include "daemon/ipc/vault_messages.hpp"
@@ -24,6 +25,10 @@ struct UidRanges {
 
 // "1879048192-2013265919". Only from 0x70000000 to 0x7fffffff, where policy gives nobody anything.
 [[nodiscard]] Result<UidRange> parse_uid_range(std::string_view text);
+
+// The uid itself and the subordinate uids of whoever has it, by name or by number. The texts are of /etc/passwd and
+// /etc/subuid; a line that cannot be read gives nobody anything.
+[[nodiscard]] std::vector<UidRange> uids_of(std::uint32_t uid, std::string_view passwd, std::string_view subuid);
 
 // Whether the two lie apart, and the workers' has room for every connection.
 [[nodiscard]] Result<void> check_ranges(const UidRanges& ranges);

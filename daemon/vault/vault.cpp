@@ -163,6 +163,11 @@ void Vault::due(Due what, LeaseId id) {
                 limit_keeper(*lease);
             }
             return;
+        case Due::sweep:
+            if (lease != nullptr && lease->phase == Phase::settling) {
+                sweep(*lease);
+            }
+            return;
         case Due::watchdog:
             manager_.notify(fmt::format("WATCHDOG=1\nSTATUS={}, {} leases, {} workers",
                                         link_.connected() ? "Serving" : "Waiting for the monitor",
@@ -189,7 +194,7 @@ void Vault::on_signal() {
         signal(worker, SIGKILL);
     }
     for (const auto& [id, lease] : holdings_.leases) {
-        if (lease.phase != Phase::cleaning) {  // a successor cleans up already
+        if (lease.phase == Phase::opening || lease.phase == Phase::running) {  // the others clean up already
             signal(lease.child, SIGTERM);
         }
     }
@@ -215,8 +220,11 @@ void Vault::greet() {
                          .last_lease = holdings_.last_lease,
                          .dropped_invariants = dropped_invariants(real_.has_value())});
     for (const auto& [id, lease] : holdings_.leases) {
+        if (!lease.control.open()) {
+            continue;  // there never was a keeper: it settles, and who asked has been gone since
+        }
         const std::array<BorrowedFd, 2> fds{lease.control.fd(), lease.child.pidfd.borrow()};
-        const bool successor = lease.phase == Phase::cleaning || lease.phase == Phase::between;
+        const bool successor = lease.phase != Phase::opening && lease.phase != Phase::running;
         tell(ipc::HeldLease{.lease = id, .successor = successor, .record = lease.record}, fds);
     }
     for (const auto& [name, thing] : holdings_.things) {

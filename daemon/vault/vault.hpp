@@ -38,7 +38,7 @@ class Vault {
   private:
     using Clock = std::chrono::steady_clock;
     enum class Source : std::uint8_t { signals, listener, monitor, worker, keeper, report, extension, added, other };
-    enum class Due : std::uint8_t { successor, opening, limit, watchdog, stop };
+    enum class Due : std::uint8_t { successor, opening, limit, sweep, watchdog, stop };
     struct Exit {
         bool clean = false;
         bool revoked = false;  // a keeper's: it has ended the DMA of a direct lease whose holder is to be killed
@@ -90,6 +90,9 @@ class Vault {
     [[nodiscard]] Result<void> take_holder(Lease& lease, const ipc::GrantLease& request);
     [[nodiscard]] Result<void> limit_holder(Lease& lease);
     void limit_holders_of(uid_t uid);
+    void end_lease(LeaseId id, std::optional<Error> refused = {});
+    void sweep(Lease& lease);
+    void on_sweep_exit(LeaseId id, bool clean);
     void forget_lease(LeaseId id);
 
     void on_worker_exit(std::uint32_t slot);

@@ -45,6 +45,7 @@ Result<void> Vault::carry_out(const ipc::StartWorker& request, ipc::Packet& pack
     }
     if (!on_bus) {
         child->client = peer_pidfd(packet.fds[0].borrow());
+        child->client_uid = peer_uid(packet.fds[0].borrow());
     }
     watch(child->pidfd.borrow(), Source::worker, request.slot);
     holdings_.workers.emplace(request.slot, std::move(*child));
@@ -98,8 +99,8 @@ Result<void> Vault::carry_out(const ipc::GrantLease& request, ipc::Packet& packe
         schedule(Due::opening, longest_opening, request.lease);
     }
     if (!ready) {
-        forget_lease(request.lease);
-        tell(ipc::GrantResult{request.lease, false, ready.error().code, ready.error().message});
+        holdings_.leases[request.lease].asked_by = link_.generation();
+        end_lease(request.lease, ready.error());
     }
     return {};
 }

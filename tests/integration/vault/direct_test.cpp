@@ -61,7 +61,7 @@ class Caller {
 ipc::GrantLease direct_grant(std::uint32_t slot) {
     ipc::GrantLease grant = a_grant(1);
     grant.mode = Mode::direct;
-    grant.holder_uid = 1000;
+    grant.holder_uid = ::getuid();
     grant.holder_slot = slot;
     return grant;
 }
@@ -85,6 +85,23 @@ TEST(VaultDirect, ALeaseOfNobodyItKnowsIsRefused) {
     ASSERT_TRUE(result);
     EXPECT_FALSE(result->granted);
     EXPECT_EQ(result->code, ErrorCode::unsupported_mode);
+}
+
+// Whose limits are lowered at the lease's end is not for the monitor to say.
+TEST(VaultDirect, ALeaseForAnotherUserThanConnectedIsRefused) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto monitor = vault.greeted();
+    const Caller caller;
+    const ipc::Channel worker = serve(monitor.channel, caller, 5);
+    ipc::GrantLease grant = direct_grant(5);
+    grant.holder_uid = ::getuid() + 1;
+
+    static_cast<void>(ask_for(monitor.channel, grant));
+
+    const auto result = next<ipc::GrantResult>(monitor.channel);
+    ASSERT_TRUE(result);
+    EXPECT_FALSE(result->granted);
+    EXPECT_EQ(result->code, ErrorCode::internal);
 }
 
 TEST(VaultDirect, TheHolderOfARevokedLeaseIsKilledAndTheLeaseEnds) {

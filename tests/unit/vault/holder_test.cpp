@@ -36,6 +36,7 @@ class Process {
     }
     [[nodiscard]] UniqueFd pidfd() const { return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))); }
     [[nodiscard]] Holder holder(uid_t uid = 1000) const { return {pidfd(), uid}; }
+    [[nodiscard]] pid_t pid() const { return pid_; }
     [[nodiscard]] rlimit memlock() const {
         rlimit limit{};
         ::prlimit(pid_, RLIMIT_MEMLOCK, nullptr, &limit);
@@ -90,6 +91,31 @@ TEST(Holder, IsKilled) {
     EXPECT_FALSE(still_runs(pidfd.borrow()));
 }
 
+TEST(Holder, ThatLoweredItsLimitGetsNothingBack) {
+    const Process process;
+    Holder holder = process.holder();
+    ASSERT_TRUE(holder.limit(65536, nullptr));
+    const rlimit own{4096, 8192};
+    ASSERT_EQ(::prlimit(process.pid(), RLIMIT_MEMLOCK, &own, nullptr), 0);
+
+    holder.restore();
+
+    EXPECT_EQ(process.memlock().rlim_cur, 4096U);
+    EXPECT_EQ(process.memlock().rlim_max, 8192U);
+}
+
+TEST(Holder, WhoseLimitWasInheritedIsGivenBackWhatItsUserHad) {
+    const Process process;
+    Holder holder = process.holder();
+    ASSERT_TRUE(holder.limit(65536, nullptr));
+
+    holder.had_at_most(8192);
+    holder.restore();
+
+    EXPECT_EQ(process.memlock().rlim_cur, 8192U);
+    EXPECT_EQ(process.memlock().rlim_max, 8192U);
+}
+
 TEST(Holdings, AUserMayLockWhatItsDirectLeasesHaveReserved) {
     Holdings holdings;
     const Process process;
@@ -103,6 +129,22 @@ TEST(Holdings, AUserMayLockWhatItsDirectLeasesHaveReserved) {
     EXPECT_EQ(holdings.direct_reserve(1000), 4096U + 16384U);
     EXPECT_EQ(holdings.direct_reserve(1001), 8192U);
     EXPECT_EQ(holdings.direct_reserve(1002), 0U);
+}
+
+TEST(Holdings, AUserHasADirectLeaseUntilItHasSettled) {
+    Holdings holdings;
+    const Process process;
+    Lease& lease = holdings.leases[1];
+    lease.holder.emplace(process.pidfd(), 1000);
+    EXPECT_TRUE(holdings.has_direct(1000));
+    EXPECT_FALSE(holdings.has_direct(1001));
+
+    lease.holder.reset();
+    lease.settles = 1000;
+    EXPECT_TRUE(holdings.has_direct(1000));
+
+    holdings.leases.clear();
+    EXPECT_FALSE(holdings.has_direct(1000));
 }
 
 }  // namespace

@@ -139,9 +139,80 @@ refused() {
     eventually 20 "gets a lease" no_leases
 }
 
+# limit_of PID: its hard RLIMIT_MEMLOCK, in bytes.
+limit_of() { prlimit --pid "$1" --memlock --output HARD --noheadings --raw; }
+forked() { cat "/tmp/forked.$1"; }
+limit_is() { [ "$(limit_of "$1")" = "$2" ]; }
+# None of alice's processes has more than BYTES; one that has just gone has nothing.
+none_above() {
+    local pid limit
+    for pid in $(pgrep -u alice); do
+        limit=$(limit_of "$pid" 2>/dev/null) || continue
+        [ "$limit" -le "$1" ] || { echo "$pid has $limit"; return 1; }
+    done
+}
+end_forked() { pkill -KILL -u alice -f direct_agent.py; pkill -KILL -u 100005 -f direct_agent.py; true; }
+
+inherited() {
+    echo "== What is forked while a lease is held does not keep its limit"
+    local own=${own_limit#* } raised=$((11 * mib)) kind
+    expect 0 "a lease raises the limit" test "$own" -lt $raised
+    as alice sleep 1000 &
+    local other=$!
+    prlimit --pid $other --memlock=$((64 * mib))
+    start_direct alice 11MiB $edu_a
+    for kind in plain lower subordinate; do
+        ask "fork $kind" forked "a child, $kind"
+    done
+    eventually 10 "the child is in a user namespace" bash -c "[ \"\$(readlink /proc/$(forked subordinate)/ns/user)\" != \"\$(readlink /proc/self/ns/user)\" ]"
+    echo "0 100005 1" >"/proc/$(forked subordinate)/uid_map"
+    eventually 10 "and has a subordinate uid" grep -q "^Uid:.100005" "/proc/$(forked subordinate)/status"
+    expect 0 "they have the lease's limit" limit_is "$(forked plain)" $raised
+    stop_agent
+    eventually 30 "the lease ends" no_leases
+    for kind in plain lower subordinate; do
+        expect 0 "the child, $kind, has what its user had before" limit_is "$(forked $kind)" "$own"
+    done
+    expect 0 "nobody of the user's" none_above $((64 * mib))
+    expect 0 "who has more of its own keeps that" limit_is $other $((64 * mib))
+    end_forked
+    kill $other
+
+    start_direct alice 11MiB $edu_a
+    ask "fork plain" forked "a child that outlives a lease"
+    expect 0 "is there when another lease is asked for" iommuctl lease revoke "$(lease_number)" --reason "a test"
+    forget_agent "its parent is killed"
+    eventually 30 "the lease ends" no_leases
+    start_direct alice 1MiB $edu_a
+    expect 0 "while the next lease is held it has no more than its user's own" limit_is "$(forked plain)" "$own"
+    ask limit "$mib $mib" "and the holder what is reserved"
+    ask "own-limit 65536" set "the holder lowers its own"
+    ask "close lease iommu 0" closed "and lets go"
+    eventually 30 "the lease ends" no_leases
+    ask limit "65536 65536" "it keeps what it made of it: nothing is given back that it gave up"
+    stop_agent
+    end_forked
+
+    echo "== Who forks faster than he is found stays charged"
+    start_direct alice 11MiB $edu_a
+    for _ in 1 2 3; do
+        ask "fork chain" forked "a chain of children"
+    done
+    stop_agent
+    eventually 30 "either they are found, or the account is charged" bash -c "$(declare -f none_above limit_of reserved reserved_is); none_above $own || reserved_is 1000 $raised"
+    if no_leases; then
+        expect 0 "the lease has ended: nobody has its limit" none_above "$own"
+    fi
+    touch /tmp/no-chain
+    eventually 60 "when they stop they are found, and the lease ends" no_leases
+    expect 0 "nothing is reserved" reserved_is 1000 0
+    expect 0 "nobody has its limit" none_above "$own"
+    end_forked
+}
+
 own_limit=$(as alice python3 -c 'import resource; print("%d %d" % resource.getrlimit(resource.RLIMIT_MEMLOCK))')
 parts=("$@")
-[ $# -gt 0 ] || parts=(named maps ends revoked refused)
+[ $# -gt 0 ] || parts=(named maps ends revoked inherited refused)
 policy "$direct_policy"
 for part in "${parts[@]}"; do
     "$part"

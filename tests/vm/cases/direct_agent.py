@@ -1,15 +1,20 @@
 """A holder of a direct lease that does what it is told, a line at a time: direct_agent.py LEASE IOMMU DEVICE... (run by
 `iommuctl run --mode direct`). It binds, attaches and maps by its own ioctls.
 
-bind N | attach N | ioas COUNT | map SIZE IOVA | dma N IOVA | limit | channel-map | close WHAT... | children | quit
-Each answers with one line. N counts devices from 0; WHAT is lease, iommu or a device's number."""
+bind N | attach N | ioas COUNT | map SIZE IOVA | dma N IOVA | limit | own-limit BYTES | channel-map | close WHAT... |
+fork KIND | quit
+Each answers with one line. N counts devices from 0; WHAT is lease, iommu or a device's number.
+fork leaves a child behind that outlives this one, and its number in /tmp/forked.KIND: plain; lower, with a page less than
+the hard limit; subordinate, which waits for a uid_map and becomes its 0; chain, which forks and exits until there is /tmp/no-chain."""
 import ctypes
 import fcntl
 import mmap
 import os
 import resource
+import signal
 import struct
 import sys
+import time
 
 import edu
 import lease
@@ -65,6 +70,39 @@ def dma(number, iova):
     return edu.round_trip(driven[number], maps[iova], iova)
 
 
+def become_subordinate():
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.unshare(0x10000000)  # CLONE_NEWUSER
+    while not open("/proc/self/uid_map").read():
+        time.sleep(0.02)
+    os.setresuid(0, 0, 0)
+
+
+def fork(kind):
+    started, at_work = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        for number in (channel.socket.fileno(), iommu, *devices):
+            os.close(number)
+        if kind == "lower":
+            hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] - mmap.PAGESIZE
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
+        with open(f"/tmp/forked.{kind}", "w") as file:
+            file.write(f"{os.getpid()}\n")
+        for number in (0, 1, 2):
+            os.dup2(os.open("/dev/null", os.O_RDWR), number)
+        os.write(at_work, b"x")
+        if kind == "subordinate":
+            become_subordinate()
+        while kind == "chain" and not os.path.exists("/tmp/no-chain"):
+            if os.fork() > 0:
+                os._exit(0)
+        while True:
+            signal.pause()
+    os.read(started, 1)
+    return "forked"
+
+
 def close(what):
     if what == "lease":
         channel.socket.close()
@@ -92,6 +130,11 @@ for line in sys.stdin:
             answer = dma(*numbers)
         elif word == "limit":
             answer = "%d %d" % resource.getrlimit(resource.RLIMIT_MEMLOCK)
+        elif word == "own-limit":
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (numbers[0], numbers[0]))
+            answer = "set"
+        elif word == "fork":
+            answer = fork(*arguments)
         elif word == "channel-map":
             answer = "%d %d" % channel.map(lease.memory(4096), 4096)
         elif word == "close":
