@@ -2,6 +2,7 @@
 // others are not touched.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/integration/monitor/monitor_process.hpp"
@@ -86,6 +87,37 @@ INSTANTIATE_TEST_SUITE_P(
                       return ipc::encode(request);
                   }},
         Hostility{"with a descriptor", [] { return ipc::encode(ipc::AccountsRequest{}); }, true}));
+
+// The monitor receives no descriptor from anybody's worker, whatever comes with it and however good the frame is: the
+// last close of one could wait (I1, I10).
+TEST(HostileWorkerDescriptors, OfAnyKindAndNumberAreFatalToItAndToNobodyElse) {
+    const MonitorProcess monitor;
+    const Served other = monitor.connect();
+    const UniqueFd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const auto pair = ipc::Channel::pair().value();
+    const std::vector<std::vector<BorrowedFd>> kinds{{file.borrow()},
+                                                     {listener.borrow()},
+                                                     {pair.first.fd()},
+                                                     std::vector<BorrowedFd>(2, pair.first.fd()),
+                                                     std::vector<BorrowedFd>(ipc::max_fds, file.borrow())};
+
+    for (const std::vector<BorrowedFd>& fds : kinds) {
+        const Served hostile = monitor.connect();
+        ASSERT_EQ(hostile.worker.send(acquire(edu), fds), ipc::SendResult::sent);
+
+        const auto killed = monitor.verb<ipc::KillChild>();
+        ASSERT_TRUE(killed) << "its next verb is no kill, with " << fds.size() << " descriptors";
+        EXPECT_EQ(killed->id, hostile.slot);
+        // What it asked for is not done either: the next verb is the next worker's.
+    }
+    const Served honest = monitor.connect();
+    ASSERT_EQ(honest.worker.send(acquire(edu)), ipc::SendResult::sent);
+    EXPECT_TRUE(monitor.verb<ipc::GrantLease>());
+    ASSERT_EQ(other.worker.send(ipc::AccountsRequest{.cookie = 9}), ipc::SendResult::sent);
+    EXPECT_TRUE(ipc::decode<ipc::AccountsEntries>(next_reply(other).bytes));
+    EXPECT_TRUE(monitor.alive());
+}
 
 TEST(HostileWorkerRequest, ForADeviceThatItsClientMayNotHaveIsRefused) {
     const MonitorProcess monitor;
