@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,7 +17,11 @@
 namespace iommud::vault {
 namespace {
 
-constexpr int most_passes = 32;
+constexpr int most_passes = 64;
+// A child has its parent's limit from early in fork(2), and is to be seen at its end: who was lowered in between may
+// have one to come.
+constexpr int clean_passes = 6;
+constexpr int pause_ms = 50;
 
 std::optional<pid_t> number_in(std::string_view name) {
     pid_t pid = 0;
@@ -98,14 +103,17 @@ bool lower_all(const Sweep& sweep) {
     }
     const auto uids = read_uids_of(sweep.uid);
     int clean = 0;
-    for (int i = 0; uids && i < most_passes && clean < 2; ++i) {
+    for (int i = 0; uids && i < most_passes && clean < clean_passes; ++i) {
         const auto found = pass(sweep, *uids);
         if (!found) {
             return false;
         }
         clean = *found == 0 ? clean + 1 : 0;
+        if (clean > 0 && clean < clean_passes) {
+            static_cast<void>(::poll(nullptr, 0, pause_ms));
+        }
     }
-    return clean == 2;
+    return clean == clean_passes;
 }
 
 }  // namespace iommud::vault

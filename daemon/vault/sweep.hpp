@@ -26,8 +26,8 @@ struct Sweep {
     }
 };
 
-// Lowers all limits that are too high, until two passes through /proc in a row find none. False: there were some in
-// every pass, as when they fork faster than they are found; or /proc cannot be read.
+// Lowers all limits that are too high, until passes through /proc find none for a quarter of a second. False: there
+// were some in every pass, as when they fork faster than they are found; or /proc cannot be read.
 [[nodiscard]] bool lower_all(const Sweep& sweep);
 
 // Whether one of the real, effective, saved and file system uids in the text of /proc/PID/status is in `uids`. Nothing:
