@@ -2,6 +2,7 @@
 // program name and no uid to run as from the monitor: only addresses, slots and accounts.
 #pragma once
 
+#include "daemon/ipc/freed_memory.hpp"
 #include "daemon/ipc/worker_messages.hpp"
 
 namespace iommud::ipc {
@@ -102,7 +103,8 @@ struct VaultHello {
     KernelInterface kernel = KernelInterface::iommufd;
     LeaseId last_lease = 0;                       // no lease had a greater id: the next monitor counts on from here
     std::vector<std::string> dropped_invariants;  // what this vault cannot give (not root, no cgroup), in words
-    auto fields() { return std::tie(protocol, kernel, last_lease, dropped_invariants); }
+    FreedMemory freed_memory = FreedMemory::exposed;
+    auto fields() { return std::tie(protocol, kernel, last_lease, dropped_invariants, freed_memory); }
 };
 
 // Descriptors: the monitor's end of the keeper's channel, the keeper's pidfd.

@@ -12,7 +12,7 @@ namespace iommud::vault {
 namespace {
 
 constexpr std::uint64_t most_bytes = std::uint64_t{1} << 62;
-constexpr std::uint32_t most_maps = 4096;
+constexpr std::uint32_t most_maps = 65535;
 constexpr LeaseId most_leases_ever = LeaseId{1} << 56;  // the loop's events carry ids of so many bits
 constexpr std::size_t longest_name = 255;
 

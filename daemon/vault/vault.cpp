@@ -213,7 +213,8 @@ void Vault::greet() {
     log::info(fmt::format("the monitor has connected; {} leases are held", holdings_.leases.size()));
     tell(ipc::VaultHello{.kernel = kernel_.value_or(KernelInterface::iommufd),
                          .last_lease = holdings_.last_lease,
-                         .dropped_invariants = dropped_invariants(real_.has_value())});
+                         .dropped_invariants = dropped_invariants(real_.has_value()),
+                         .freed_memory = real_ ? real_->freed_memory : FreedMemory::unreachable});
     for (const auto& [id, lease] : holdings_.leases) {
         const std::array<BorrowedFd, 2> fds{lease.control.fd(), lease.child.pidfd.borrow()};
         const bool successor = lease.phase == Phase::cleaning || lease.phase == Phase::between;

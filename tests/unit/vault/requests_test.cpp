@@ -32,7 +32,7 @@ Result<Request> read_with_sockets(const Message& message, std::size_t sockets) {
 TEST(Requests, AGrantWithinItsBoundsIsRead) {
     ipc::GrantLease most = a_grant();
     most.reserve = most.memlock = most.memory_max = std::uint64_t{1} << 62;
-    most.maps = 4096;
+    most.maps = 65535;
     most.devices.clear();
     for (std::uint8_t bus = 0; bus < ipc::max_lease_devices; ++bus) {
         most.devices.push_back({0, bus, 0, 0});
@@ -52,7 +52,7 @@ TEST(Requests, AGrantOneBeyondItsBoundsIsNot) {
     ipc::GrantLease memory = a_grant();
     memory.memory_max = (std::uint64_t{1} << 62) + 1;
     ipc::GrantLease maps = a_grant();
-    maps.maps = 4097;
+    maps.maps = 65536;
     ipc::GrantLease uid = a_grant();
     uid.account_uid = ~0U;
 
