@@ -35,7 +35,7 @@ Result<Start> check_start(ipc::KeeperStart message, std::vector<UniqueFd> fds) {
         return fail(ErrorCode::kernel_unsupported, "leases of the kernel interface type1 take no VF token");
     }
     if (keeper && (message.maps == 0 || message.maps > most_maps)) {
-        return fail(ErrorCode::internal, "KeeperStart: maps must be between 1 and 4096");
+        return fail(ErrorCode::internal, "KeeperStart: maps must be between 1 and " + std::to_string(most_maps));
     }
     Start start;
     auto next = fds.begin();

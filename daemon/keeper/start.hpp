@@ -21,6 +21,6 @@ struct Start {
 // The descriptors sorted, where message and count fit together.
 [[nodiscard]] Result<Start> check_start(ipc::KeeperStart message, std::vector<UniqueFd> fds);
 
-inline constexpr std::uint32_t most_maps = 4096;  // DESIGN §3: bounds IO page tables
+inline constexpr std::uint32_t most_maps = 65535;  // DESIGN §3: bounds IO page tables
 
 }  // namespace iommud::keeper
