@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <exception>
 #include <string_view>
 #include <utility>
@@ -108,13 +109,15 @@ ExitCode run() {
         control.report_failure(Error{ErrorCode::internal, "the keeper may not lock its own memory"});
         return ExitCode::released;  // nothing was bound or mapped yet
     }
-    // After locking, which would fill what is only addresses yet.
+    // After locking, which would fill what is only addresses yet. The first part of each table is locked before the
+    // limit goes down, which may be lower than what the keeper has locked; more is needed only by who may map far more
+    // than that.
     const std::uint32_t maps = start->message.role == ipc::KeeperRole::keeper && start->message.mode == Mode::managed
                                    ? start->message.maps
                                    : 0;
     MapTable table(maps, simulated ? kernel::Locking::unlocked : kernel::Locking::locked);
     kernel::AddressArena arena(simulated ? 0 : maps);
-    if (const int error = maps == 0 || simulated ? 0 : arena.reserve(); error != 0) {
+    if (const int error = maps == 0 ? 0 : !table.make_room() ? ENOMEM : simulated ? 0 : arena.reserve(); error != 0) {
         control.report_failure(Error{ErrorCode::internal, errno_message("reserve addresses", error)});
         return ExitCode::released;  // likewise
     }

@@ -44,6 +44,9 @@ AddressArena::~AddressArena() {
 }
 
 int AddressArena::reserve() {
+    if (!used_.grow(1)) {
+        return ENOMEM;
+    }
     // The arena begins at a whole GiB, the largest page there is: so an address is aligned where its place is.
     void* const taken = ::mmap(nullptr, size + GiB, PROT_NONE, no_memory, -1, 0);
     if (taken == MAP_FAILED) {
