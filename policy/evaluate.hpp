@@ -35,6 +35,7 @@ struct Decision {
     std::uint64_t memory = 0;  // bytes to reserve, whole pages
     std::uint32_t maps = 0;
     bool allow_no_reset = false;
+    bool allow_uncleared_memory = false;
     std::optional<std::string> vf_token;
     std::optional<Account> account;  // who pays
     std::vector<TraceEntry> trace;   // of explain() only
@@ -46,7 +47,7 @@ struct Decision {
 // direct or legacy without a pidfd (unsupported_mode). What is in use is the ledger's to count.
 //
 // Where several allow rules cover the request the strictest of each holds: the smallest memory as default, the fewest
-// maps, no lease of a device without reset unless all allow it; of several vf_tokens the one of the first rule by id.
+// maps, no lease of a device without reset, nor with memory that is not cleared, unless all allow it; of several vf_tokens the one of the first rule by id.
 //
 // Costs what the rules that mention the subject, or everybody, cost; allocates little; never fails.
 [[nodiscard]] Decision evaluate(const Policy& policy, const Subject& subject, const Request& request);

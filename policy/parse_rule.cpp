@@ -59,7 +59,7 @@ void read_whom_and_what(LoadContext& context, const ObjectReader& reader, Rule& 
 // What an allow gives. A deny gives nothing, so that these would be misread there.
 void read_grants(LoadContext& context, const ObjectReader& reader, Rule& rule) {
     if (rule.effect == Effect::deny) {
-        for (const char* key : {"memory", "maps", "allow_no_reset", "vf_token"}) {
+        for (const char* key : {"memory", "maps", "allow_no_reset", "allow_uncleared_memory", "vf_token"}) {
             if (const auto value = reader.find(key)) {
                 context.error_at(*value, fmt::format("\"{}\" in a deny: it limits what an allow gives", key));
             }
@@ -75,6 +75,9 @@ void read_grants(LoadContext& context, const ObjectReader& reader, Rule& rule) {
     if (const auto allow_no_reset = reader.find("allow_no_reset")) {
         rule.allow_no_reset = read_boolean(context, *allow_no_reset).value_or(false);
     }
+    if (const auto allow_uncleared = reader.find("allow_uncleared_memory")) {
+        rule.allow_uncleared_memory = read_boolean(context, *allow_uncleared).value_or(false);
+    }
     if (const auto token = reader.find("vf_token")) {
         rule.vf_token = read_token(context, *token);
     }
@@ -85,7 +88,8 @@ void read_grants(LoadContext& context, const ObjectReader& reader, Rule& rule) {
 std::optional<Rule> read_rule(LoadContext& context, const JsonValue& value) {
     const ObjectReader reader(
         context, value,
-        {"id", "effect", "subjects", "devices", "modes", "memory", "maps", "allow_no_reset", "vf_token"});
+        {"id", "effect", "subjects", "devices", "modes", "memory", "maps", "allow_no_reset", "allow_uncleared_memory",
+         "vf_token"});
     Rule rule;
     rule.where = context.where(value);
     if (const auto id = reader.require("id")) {

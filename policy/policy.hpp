@@ -107,6 +107,7 @@ struct Rule {
     std::optional<std::uint64_t> memory;  // bytes, the most a lease may reserve
     std::optional<std::uint32_t> maps;    // the most mappings a lease may have
     bool allow_no_reset = false;
+    bool allow_uncleared_memory = false;  // mode direct where others' freed memory is exposed (docs/KERNELS.md)
     std::optional<std::string> vf_token;
     Where where;
 };

@@ -49,6 +49,7 @@ ShownEntry shown(const Policy& policy, const Rule& rule) {
         entry.says += fmt::format("; at most {} maps", *rule.maps);
     }
     entry.says += rule.allow_no_reset ? "; also without reset" : "";
+    entry.says += rule.allow_uncleared_memory ? "; also where freed memory is not cleared" : "";
     entry.says += rule.vf_token ? "; with a VF token" : "";
     return entry;
 }

@@ -180,6 +180,7 @@ Decision Verdict::strictest() const {
     decision.memory = default_lease_memory;
     decision.maps = std::numeric_limits<std::uint32_t>::max();
     decision.allow_no_reset = true;
+    decision.allow_uncleared_memory = true;
     std::vector<const Rule*> by_id = covering_;
     std::sort(by_id.begin(), by_id.end(), first_by_id);
     decision.rule = by_id.front()->id;
@@ -187,6 +188,7 @@ Decision Verdict::strictest() const {
         decision.memory = std::min(decision.memory, rule->memory.value_or(decision.memory));
         decision.maps = std::min(decision.maps, rule->maps.value_or(default_maps));
         decision.allow_no_reset = decision.allow_no_reset && rule->allow_no_reset;
+        decision.allow_uncleared_memory = decision.allow_uncleared_memory && rule->allow_uncleared_memory;
         decision.vf_token = decision.vf_token ? decision.vf_token : rule->vf_token;
     }
     return decision;

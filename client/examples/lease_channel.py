@@ -35,9 +35,9 @@ channel.setblocking(True)
 
 memfd = os.memfd_create("dma", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
 os.ftruncate(memfd, LENGTH)
-fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)  # not needed: against mistakes
 memory = mmap.mmap(memfd, LENGTH)
-memory[:] = bytes(LENGTH)  # every page must have been touched
+memory[:] = bytes(LENGTH)  # touched here, so that our own memory cgroup pays
 
 _, iova = ask(channel, MAP, READ | WRITE, LENGTH, fds=[memfd])
 print(f"mapped {LENGTH} bytes at iova {iova:#x}")

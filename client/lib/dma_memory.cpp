@@ -33,8 +33,8 @@ Outcome<Pages> pages_for(std::uint32_t flags) {
     }
 }
 
-// Pages that were allocated but never touched would be pinned uncleared and lose what a device writes: every page is
-// written to by this process.
+// Every page is written to by this process, so that its own memory cgroup pays. What was not touched the keeper would
+// fault in, on the account's.
 int populate(std::byte* address, std::size_t length, std::size_t page) {
     if (::madvise(address, length, MADV_POPULATE_WRITE) == 0) {
         return 0;

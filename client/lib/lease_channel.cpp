@@ -17,14 +17,13 @@ const char* memory_fault(std::uint64_t fault) {
     switch (fault) {
         case IOMMUD_MEMORY_NO_DESCRIPTOR:
             return "no descriptor came with the request";
-        case IOMMUD_MEMORY_NOT_MEMFD:
-            return "the descriptor is no memfd (hugetlbfs files are none either; DPDK: --in-memory)";
-        case IOMMUD_MEMORY_NOT_SEALED:
-            return "the memfd is not sealed against shrinking (F_SEAL_SHRINK)";
+        case IOMMUD_MEMORY_NOT_MEMORY:
+            return "the descriptor is neither a memfd nor a file of tmpfs or hugetlbfs";
         case IOMMUD_MEMORY_NOT_WRITABLE:
-            return "the device was to write to a memfd that is read-only or sealed against writing";
-        case IOMMUD_MEMORY_NOT_POPULATED:
-            return "not every page of the range has been touched (MADV_POPULATE_WRITE)";
+            return "the descriptor does not allow it: the device was to write to memory that is read-only or sealed "
+                   "against writing, or to read memory that is write-only";
+        case IOMMUD_MEMORY_NO_PAGES:
+            return "a page of the range cannot be had: it lies beyond the file's end, or there is no room for it";
         default:
             return "the memory is not fit to be mapped";
     }

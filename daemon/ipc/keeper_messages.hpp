@@ -8,6 +8,11 @@ namespace iommud::ipc {
 
 inline constexpr int keeper_control_fd = 3;     // SEQPACKET
 inline constexpr int keeper_lifeline_fd = 4;    // a pipe's read end: hangs up when the vault dies
+// With this argument, and a context in the place of the control channel, a keeper only says by its exit status whether
+// the kernel maps memory by file.
+inline constexpr const char* keeper_probe_argument = "--has-map-file";
+inline constexpr int keeper_probe_yes = 10;
+inline constexpr int keeper_probe_no = 11;
 inline constexpr int worker_monitor_fd = 3;     // SEQPACKET
 inline constexpr int worker_connection_fd = 4;  // the client's; absent for the system bus
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "daemon/base/bounds.hpp"
+#include "daemon/ipc/freed_memory.hpp"
 #include "daemon/ipc/worker_messages.hpp"
 
 namespace iommud::ipc {
@@ -103,7 +104,8 @@ struct VaultHello {
     KernelInterface kernel = KernelInterface::iommufd;
     LeaseId last_lease = 0;                       // no lease had a greater id: the next monitor counts on from here
     std::vector<std::string> dropped_invariants;  // what this vault cannot give (not root, no cgroup), in words
-    auto fields() { return std::tie(protocol, kernel, last_lease, dropped_invariants); }
+    FreedMemory freed_memory = FreedMemory::exposed;
+    auto fields() { return std::tie(protocol, kernel, last_lease, dropped_invariants, freed_memory); }
 };
 
 // Descriptors: the monitor's end of the keeper's channel, the keeper's pidfd.

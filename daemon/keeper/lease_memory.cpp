@@ -12,8 +12,13 @@ namespace {
 // The kernel's refusal of a map, as a client understands it.
 iommud_error error_of(int error_number) {
     switch (error_number) {
-        case ENOMEM:  // the account's count is at its limit, or its memory cgroup is full
+        case ENOMEM:  // the account's count is at its limit, or its memory cgroup is full, or vm.max_map_count is
+                      // reached
             return IOMMUD_ERROR_MEMORY_LIMIT;
+        case EACCES:  // both of the keeper's mmap: the kernel looks at the descriptor's mode and at the seals
+        case EPERM:
+        case EFAULT:
+            return IOMMUD_ERROR_INVALID_MEMORY;
         case EINVAL:
         case EEXIST:
         case EADDRINUSE:
@@ -30,15 +35,17 @@ iommud_reply LeaseMemory::refusal(const iommud_request& request, int error_numbe
     const iommud_error error = error_of(error_number);
     const auto number = static_cast<std::uint64_t>(error_number);
     return make_reply(request, error,
-                      error == IOMMUD_ERROR_MEMORY_LIMIT ? left()
-                      : error == IOMMUD_ERROR_KERNEL     ? number
-                                                         : 0);
+                      error == IOMMUD_ERROR_MEMORY_LIMIT     ? left()
+                      : error == IOMMUD_ERROR_KERNEL         ? number
+                      : error != IOMMUD_ERROR_INVALID_MEMORY ? 0
+                      : error_number == EFAULT               ? std::uint64_t{IOMMUD_MEMORY_NO_PAGES}
+                                                             : std::uint64_t{IOMMUD_MEMORY_NOT_WRITABLE});
 }
 
 iommud_reply LeaseMemory::map(const iommud_request& request, BorrowedFd memory) {
     const kernel::Access access{(request.flags & IOMMUD_MAP_READ) != 0, (request.flags & IOMMUD_MAP_WRITE) != 0};
     const bool fixed = (request.flags & IOMMUD_MAP_FIXED) != 0;
-    // The limits come first, before a walk through the file. What is beyond them is refused whatever it is.
+    // The limits come first. What is beyond them is refused whatever it is.
     if (table_.full()) {
         return make_reply(request, IOMMUD_ERROR_MAP_LIMIT, table_.capacity());
     }
@@ -48,13 +55,16 @@ iommud_reply LeaseMemory::map(const iommud_request& request, BorrowedFd memory) 
     if (request.length > kernel::longest_map) {
         return make_reply(request, IOMMUD_ERROR_INVALID_ARGUMENT, 0);
     }
-    const MemoryVerdict verdict = check_memory(memory, request.offset, request.length, access);
+    const MemoryVerdict verdict = check_memory(memory, request.offset, request.length);
     if (verdict.error != IOMMUD_ERROR_NONE) {
         return make_reply(request, verdict.error, verdict.value);
     }
     if (fixed && (request.iova % page_size != 0 || request.length - 1 > UINT64_MAX - request.iova ||
                   table_.overlaps(request.iova, request.length))) {
         return make_reply(request, IOMMUD_ERROR_INVALID_ARGUMENT, 0);
+    }
+    if (!table_.make_room()) {
+        return make_reply(request, IOMMUD_ERROR_MEMORY_LIMIT, left());
     }
     kernel::MapRequest wanted{memory, request.offset, request.length, verdict.page_size, std::nullopt, access};
     if (fixed) {

@@ -1,4 +1,5 @@
-// Map, Unmap and Query: what a request means for the lease's memory, and its answer. No memory is allocated here.
+// Map, Unmap and Query: what a request means for the lease's memory, and its answer. No memory is touched here that
+// was not locked before.
 #pragma once
 
 #include <cstdint>

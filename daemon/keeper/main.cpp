@@ -5,12 +5,14 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <exception>
+#include <string_view>
 #include <utility>
 
 #include "daemon/keeper/keeper.hpp"
 #include "daemon/keeper/own_memory.hpp"
-#include "daemon/sandbox/keeper_by_address_filter.hpp"
+#include "daemon/kernel/address_arena.hpp"
 #include "daemon/sandbox/keeper_container_filter.hpp"
 #include "daemon/sandbox/keeper_filter.hpp"
 #include "daemon/sandbox/keeper_simulated_filter.hpp"
@@ -57,11 +59,7 @@ void limit_resources(const ipc::KeeperStart& message) {
 void confine(const Start& start) {
     switch (start.message.kernel) {
         case KernelInterface::iommufd:
-            if (kernel::maps_by_file(start.context.borrow())) {
-                sandbox::enter_seccomp(sandbox::keeper_filter);
-            } else {
-                sandbox::enter_seccomp(sandbox::keeper_by_address_filter);
-            }
+            sandbox::enter_seccomp(sandbox::keeper_filter);
             break;
         case KernelInterface::type1:
             sandbox::enter_seccomp(sandbox::keeper_container_filter);
@@ -72,7 +70,7 @@ void confine(const Start& start) {
     }
 }
 
-Result<std::unique_ptr<kernel::DmaContext>> make_context(Start& start) {
+Result<std::unique_ptr<kernel::DmaContext>> make_context(Start& start, kernel::AddressArena arena) {
     const bool fresh = start.message.role == ipc::KeeperRole::keeper;
     if (start.message.mode == Mode::direct) {
         return start.message.kernel == KernelInterface::simulated
@@ -81,10 +79,10 @@ Result<std::unique_ptr<kernel::DmaContext>> make_context(Start& start) {
     }
     switch (start.message.kernel) {
         case KernelInterface::iommufd:
-            return fresh ? kernel::make_iommufd_context(std::move(start.context))
+            return fresh ? kernel::make_iommufd_context(std::move(start.context), std::move(arena))
                          : kernel::adopt_iommufd_context(std::move(start.context));
         case KernelInterface::type1:
-            return fresh ? kernel::make_type1_context(std::move(start.context))
+            return fresh ? kernel::make_type1_context(std::move(start.context), std::move(arena))
                          : kernel::adopt_type1_context(std::move(start.context));
         case KernelInterface::simulated:
             break;
@@ -107,14 +105,25 @@ ExitCode run() {
         return ExitCode::failed;
     }
     const bool simulated = start->message.kernel == KernelInterface::simulated;
-    MapTable table(start->message.role == ipc::KeeperRole::keeper ? start->message.maps : 0);
     if (!lock_own_memory() && !simulated) {
         control.report_failure(Error{ErrorCode::internal, "the keeper may not lock its own memory"});
         return ExitCode::released;  // nothing was bound or mapped yet
     }
+    // After locking, which would fill what is only addresses yet. The first part of each table is locked before the
+    // limit goes down, which may be lower than what the keeper has locked; more is needed only by who may map far more
+    // than that.
+    const std::uint32_t maps = start->message.role == ipc::KeeperRole::keeper && start->message.mode == Mode::managed
+                                   ? start->message.maps
+                                   : 0;
+    MapTable table(maps, simulated ? kernel::Locking::unlocked : kernel::Locking::locked);
+    kernel::AddressArena arena(simulated ? 0 : maps);
+    if (const int error = maps == 0 ? 0 : !table.make_room() ? ENOMEM : simulated ? 0 : arena.reserve(); error != 0) {
+        control.report_failure(Error{ErrorCode::internal, errno_message("reserve addresses", error)});
+        return ExitCode::released;  // likewise
+    }
     limit_resources(start->message);
     confine(*start);
-    auto context = make_context(*start);
+    auto context = make_context(*start, std::move(arena));
     if (!context) {
         control.report_failure(context.error());
         return ExitCode::released;  // likewise
@@ -127,7 +136,12 @@ ExitCode run() {
 }  // namespace
 }  // namespace iommud::keeper
 
-int main() {
+int main(int argc, char** argv) {
+    if (argc == 2 && std::string_view(argv[1]) == iommud::ipc::keeper_probe_argument) {
+        return iommud::kernel::maps_by_file(iommud::BorrowedFd(iommud::ipc::keeper_control_fd))
+                   ? iommud::ipc::keeper_probe_yes
+                   : iommud::ipc::keeper_probe_no;
+    }
     try {
         return static_cast<int>(iommud::keeper::run());
     } catch (const std::exception&) {

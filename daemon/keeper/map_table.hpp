@@ -1,31 +1,34 @@
-// The maps of a lease, in order of iova. Its memory is taken and touched when it is made, and never grows.
+// The maps of a lease, in order of iova. Its memory grows with their number, before each is made.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "daemon/kernel/context.hpp"
+#include "daemon/kernel/locked_array.hpp"
 
 namespace iommud::keeper {
 
 class MapTable {
   public:
-    explicit MapTable(std::uint32_t capacity) : maps_(capacity) {}
+    explicit MapTable(std::uint32_t capacity, kernel::Locking locking = kernel::Locking::locked)
+        : maps_(capacity, locking) {}
 
     [[nodiscard]] std::uint32_t size() const { return size_; }
-    [[nodiscard]] std::uint32_t capacity() const { return static_cast<std::uint32_t>(maps_.size()); }
-    [[nodiscard]] bool full() const { return size_ == maps_.size(); }
+    [[nodiscard]] std::uint32_t capacity() const { return static_cast<std::uint32_t>(maps_.most()); }
+    [[nodiscard]] bool full() const { return size_ == maps_.most(); }
+    // Takes the memory for one more. False: there is none, or no more may be locked.
+    [[nodiscard]] bool make_room() { return maps_.grow(size_ + std::size_t{1}); }
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
-    [[nodiscard]] std::span<const kernel::Map> all() const { return std::span(maps_).first(size_); }
+    [[nodiscard]] std::span<const kernel::Map> all() const { return maps_.first(size_); }
 
     // The map that starts at `iova`, until the next change; null when there is none.
     [[nodiscard]] const kernel::Map* find(std::uint64_t iova) const;
     // Whether any byte of [iova, iova + length) is mapped; the range must not wrap around.
     [[nodiscard]] bool overlaps(std::uint64_t iova, std::uint64_t length) const;
 
-    // Not when full, nor over another map: check before.
+    // Not without room, nor over another map: check before.
     void insert(const kernel::Map& map);
     void erase(std::uint64_t iova);
     void clear();
@@ -33,7 +36,7 @@ class MapTable {
   private:
     [[nodiscard]] std::size_t first_from(std::uint64_t iova) const;  // index of the first map at or after `iova`
 
-    std::vector<kernel::Map> maps_;
+    kernel::LockedArray<kernel::Map> maps_;
     std::uint32_t size_ = 0;
     std::uint64_t bytes_ = 0;
 };

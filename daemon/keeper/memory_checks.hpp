@@ -1,12 +1,11 @@
-// What a client's memory must be before it is mapped (DESIGN §3): sealed against shrinking, fit for the access asked,
-// and there, every page of it. The kernel checks none of this.
+// What a client's descriptor must be before its memory is mapped (DESIGN §3): memory, and nothing that could make the
+// keeper wait. Whether it may be written to, and has the pages, the kernel says when the keeper maps it.
 #pragma once
 
 #include <cstdint>
 
 #include "client/lib/include/iommud/lease_channel.h"
 #include "daemon/base/unique_fd.hpp"
-#include "daemon/kernel/context.hpp"
 
 namespace iommud::keeper {
 
@@ -20,8 +19,7 @@ struct MemoryVerdict {
 // its file waiting for ever (hazard H4). Asks no file system.
 [[nodiscard]] bool closes_at_once(BorrowedFd descriptor);
 
-// Never waits on anything but the memory's own file. Moves the file's offset (SEEK_HOLE does).
-[[nodiscard]] MemoryVerdict check_memory(BorrowedFd memory, std::uint64_t offset, std::uint64_t length,
-                                         kernel::Access access);
+// Takes no lock that a client can hold: docs/PRIVSEP.md has each call (hazard C21).
+[[nodiscard]] MemoryVerdict check_memory(BorrowedFd memory, std::uint64_t offset, std::uint64_t length);
 
 }  // namespace iommud::keeper

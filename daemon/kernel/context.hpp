@@ -1,5 +1,6 @@
 // The seam to the kernel: the DMA context of one lease. Its three sides are iommufd, type1 and simulated. Nothing on
-// the way of a Map or an Unmap allocates memory, so that a keeper in a full cgroup still answers (hazard C14).
+// the way of a Map or an Unmap touches memory that was not locked before, so that a keeper in a full cgroup still
+// answers (hazard C14).
 #pragma once
 
 #include <array>
@@ -39,16 +40,18 @@ struct Geometry {
 };
 
 struct MapRequest {
-    BorrowedFd memory;              // a memfd that was checked
-    std::uint64_t offset = 0;       // bytes, whole pages of the memfd
+    BorrowedFd memory;              // a memfd, or a file of tmpfs or hugetlbfs
+    std::uint64_t offset = 0;       // bytes, whole pages of the memory
     std::uint64_t length = 0;       // likewise, not 0
-    std::uint64_t memory_page = 0;  // the memfd's page size: larger than a page for hugetlb
+    std::uint64_t memory_page = 0;  // the memory's page size: larger than a page for hugetlb
     std::optional<std::uint64_t> iova;
     Access access;
 };
 
 struct MapResult {
-    int error = 0;  // errno; the rest is set when it is 0
+    // An errno; the rest is set when it is 0. EACCES, EPERM: the memory's descriptor or seals do not allow the access
+    // asked; EFAULT: a page of the range cannot be had.
+    int error = 0;
     std::uint64_t iova = 0;
     std::uint32_t place = 0;  // where the memory lies in this process (AddressArena); 0 when it does not
 };
@@ -103,8 +106,10 @@ class DmaContext {
     [[nodiscard]] virtual bool let_go() = 0;
 };
 
-// A fresh context on a newly opened /dev/iommu.
-[[nodiscard]] Result<std::unique_ptr<DmaContext>> make_iommufd_context(UniqueFd iommu);
+class AddressArena;
+
+// A fresh context on a newly opened /dev/iommu. `arena`: with addresses, for as many maps as the lease may have.
+[[nodiscard]] Result<std::unique_ptr<DmaContext>> make_iommufd_context(UniqueFd iommu, AddressArena arena);
 // The context that a dead keeper left behind, for taking it back.
 [[nodiscard]] std::unique_ptr<DmaContext> adopt_iommufd_context(UniqueFd iommu);
 // The context of a direct lease, fresh or left behind: devices are handed out unbound, and the holder makes address
@@ -114,7 +119,7 @@ class DmaContext {
 [[nodiscard]] bool maps_by_file(BorrowedFd iommu);
 
 // A fresh context on a newly opened /dev/vfio/vfio of a kernel without iommufd, or one left behind.
-[[nodiscard]] Result<std::unique_ptr<DmaContext>> make_type1_context(UniqueFd container);
+[[nodiscard]] Result<std::unique_ptr<DmaContext>> make_type1_context(UniqueFd container, AddressArena arena);
 [[nodiscard]] std::unique_ptr<DmaContext> adopt_type1_context(UniqueFd container);
 
 // No kernel and no device: devices are memfds, maps are only checked and counted.

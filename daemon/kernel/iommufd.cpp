@@ -1,4 +1,7 @@
-// A lease's context on iommufd: one IOAS, to which every device of the lease is attached.
+// A lease's context on iommufd: one IOAS, and a page table of the context's own that it fills, to which the devices are
+// attached. Two walls stand against what a client does with its device (hazards C1, C19), and each is enough alone:
+// memory is mapped by address, so that every page that is pinned was cleared by a fault; and it stays pinned as long as
+// the page table is there, so that a client's detach and attach pins nothing anew.
 #include <algorithm>
 #include <vector>
 
@@ -14,19 +17,21 @@ namespace iommud::kernel {
 namespace {
 
 // A fresh context gives out the lowest free number, from 1: the IOAS first, then the objects of the devices, each with
-// a page table or two while a client attaches and detaches it. What lies beyond was never there.
+// at most one page table of ours, and one or two more while a client attaches and detaches it. What lies beyond was
+// never there.
 constexpr std::uint32_t ioas = 1;
 constexpr auto most_devices = static_cast<std::uint32_t>(most_lease_devices);
 constexpr std::uint32_t last_object(std::uint32_t devices) {
-    return 16 + 4 * devices;
+    return 16 + 5 * devices;
 }
 
 class IommufdContext final : public DmaContext {
   public:
-    // `device_objects`: how many there may be already.
-    IommufdContext(UniqueFd iommu, std::uint32_t device_objects)
-        : iommu_(std::move(iommu)), by_file_(maps_by_file(iommu_.borrow())), device_objects_(device_objects) {
+    // `device_objects`: how many there may be already, left behind by somebody else.
+    IommufdContext(UniqueFd iommu, AddressArena arena, std::uint32_t device_objects)
+        : iommu_(std::move(iommu)), arena_(std::move(arena)), device_objects_(device_objects) {
         devices_.reserve(most_devices);
+        page_tables_.reserve(most_devices);
     }
 
     [[nodiscard]] Result<void> start();
@@ -44,16 +49,21 @@ class IommufdContext final : public DmaContext {
     bool let_go() override;
 
   private:
-    MapResult map_file(const MapRequest& request, std::uint32_t flags);
-    MapResult map_address(const MapRequest& request, std::uint32_t flags);
+    struct PageTable {
+        std::uint32_t id;
+        std::size_t device;  // for which it was made, counted in devices_
+    };
+
     void detach_from(std::size_t first);
-    [[nodiscard]] Result<void> bind(BorrowedFd device, const PciAddress& address);
+    [[nodiscard]] Result<std::uint32_t> bind(BorrowedFd device, const PciAddress& address);
+    [[nodiscard]] int attach(BorrowedFd device, std::uint32_t device_object);
+    [[nodiscard]] int attach_to_own_table(BorrowedFd device, std::uint32_t device_object);
 
     UniqueFd iommu_;
-    bool by_file_;
     AddressArena arena_;
     std::vector<UniqueFd> devices_;
-    std::uint32_t device_objects_;  // at most; some may be gone
+    std::vector<PageTable> page_tables_;  // ours
+    std::uint32_t device_objects_;        // at most; some may be gone
     std::optional<Uuid> vf_token_;
 };
 
@@ -72,18 +82,17 @@ Result<void> IommufdContext::start() {
     if (alloc.out_ioas_id != ioas) {
         return fail(ErrorCode::internal, "the IOMMU context is not a fresh one");
     }
-    if (const int error = by_file_ ? 0 : arena_.reserve(); error != 0) {
-        return fail(ErrorCode::internal, errno_message("reserve addresses", error));
-    }
     return {};
 }
 
-Result<void> IommufdContext::bind(BorrowedFd device, const PciAddress& address) {
+// The number of its object in the context.
+Result<std::uint32_t> IommufdContext::bind(BorrowedFd device, const PciAddress& address) {
     if (!vf_token_) {
         abi::DeviceBind bind;
         bind.iommufd = iommu_.get();
         const int error = control(device, abi::device_bind_iommufd, &bind);
-        return error == 0 ? Result<void>() : tl::unexpected(device_error(address, "bind it", error));
+        return error == 0 ? Result<std::uint32_t>(bind.out_devid)
+                          : tl::unexpected(device_error(address, "bind it", error));
     }
     abi::DeviceBindToken bind;
     bind.iommufd = iommu_.get();
@@ -102,17 +111,56 @@ Result<void> IommufdContext::bind(BorrowedFd device, const PciAddress& address) 
     if (error == EACCES) {
         return fail(ErrorCode::access_denied, "device " + address.text() + ": this is not its VF token");
     }
-    return error == 0 ? Result<void>() : tl::unexpected(device_error(address, "bind it", error));
+    return error == 0 ? Result<std::uint32_t>(bind.out_devid) : tl::unexpected(device_error(address, "bind it", error));
+}
+
+int attach_to(BorrowedFd device, std::uint32_t page_table) {
+    abi::DeviceAttach attach;
+    attach.pt_id = page_table;
+    return control(device, abi::device_attach_iommufd_pt, &attach);
+}
+
+// To a page table that is there, where it fits the device; else to a new one.
+int IommufdContext::attach(BorrowedFd device, std::uint32_t device_object) {
+    for (const PageTable& table : page_tables_) {
+        // EINVAL: another IOMMU, or one that does it differently (iommufd_hw_pagetable_attach).
+        if (const int error = attach_to(device, table.id); error != EINVAL) {
+            return error;
+        }
+    }
+    return attach_to_own_table(device, device_object);
+}
+
+int IommufdContext::attach_to_own_table(BorrowedFd device, std::uint32_t device_object) {
+    abi::HwptAlloc alloc;
+    alloc.dev_id = device_object;
+    alloc.pt_id = ioas;
+    switch (const int error = control(iommu_.borrow(), abi::hwpt_alloc, &alloc); error) {
+        case 0:
+            break;
+        case ENOTTY:      // a kernel before 6.7
+        case EOPNOTSUPP:  // an IOMMU driver that makes page tables at attach only
+        case EINVAL:
+        case ENOENT:  // a device without an IOMMU of its own (a mediated one): its bind is no device object
+            return attach_to(device, ioas);
+        default:
+            return error;
+    }
+    if (const int error = attach_to(device, alloc.out_hwpt_id); error != 0) {
+        static_cast<void>(destroy_object(iommu_.borrow(), alloc.out_hwpt_id));
+        return error;
+    }
+    page_tables_.push_back({alloc.out_hwpt_id, devices_.size()});
+    return 0;
 }
 
 Result<Device> IommufdContext::add_device(UniqueFd device, const PciAddress& address) {
     device_objects_ = std::min(device_objects_ + 1, most_devices);
-    if (Result<void> bound = bind(device.borrow(), address); !bound) {
+    const Result<std::uint32_t> bound = bind(device.borrow(), address);
+    if (!bound) {
         return tl::unexpected(bound.error());
     }
-    abi::DeviceAttach attach;
-    attach.pt_id = ioas;
-    if (const int error = control(device.borrow(), abi::device_attach_iommufd_pt, &attach); error != 0) {
+    if (const int error = attach(device.borrow(), *bound); error != 0) {
         return tl::unexpected(device_error(address, "attach it", error));
     }
     devices_.push_back(std::move(device));
@@ -131,6 +179,9 @@ void IommufdContext::detach_from(std::size_t first) {
 void IommufdContext::remove_devices(std::size_t keep) {
     detach_from(keep);
     devices_.resize(std::min(keep, devices_.size()));
+    std::erase_if(page_tables_, [this, keep](const PageTable& table) {
+        return table.device >= keep && destroy_object(iommu_.borrow(), table.id) == 0;
+    });
 }
 
 Result<Geometry> IommufdContext::geometry() const {
@@ -154,27 +205,9 @@ Result<Geometry> IommufdContext::geometry() const {
 }
 
 MapResult IommufdContext::map(const MapRequest& request) {
-    const std::uint32_t flags = (request.access.read ? abi::map_readable : 0) |
-                                (request.access.write ? abi::map_writeable : 0) |
-                                (request.iova ? abi::map_fixed_iova : 0);
-    return by_file_ ? map_file(request, flags) : map_address(request, flags);
-}
-
-MapResult IommufdContext::map_file(const MapRequest& request, std::uint32_t flags) {
-    abi::IoasMapFile map;
-    map.flags = flags;
-    map.ioas_id = ioas;
-    map.fd = request.memory.get();
-    map.start = request.offset;
-    map.length = request.length;
-    map.iova = request.iova.value_or(0);
-    const int error = control(iommu_.borrow(), abi::ioas_map_file, &map);
-    return {error, map.iova, 0};
-}
-
-MapResult IommufdContext::map_address(const MapRequest& request, std::uint32_t flags) {
     abi::IoasMap map;
-    map.flags = flags;
+    map.flags = (request.access.read ? abi::map_readable : 0) | (request.access.write ? abi::map_writeable : 0) |
+                (request.iova ? abi::map_fixed_iova : 0);
     map.ioas_id = ioas;
     map.length = request.length;
     map.iova = request.iova.value_or(0);
@@ -214,6 +247,17 @@ void IommufdContext::detach_devices() {
 }
 
 int IommufdContext::destroy() {
+    // Of a context that was left behind nobody knows which they are. A device's object is not destroyed by this while
+    // it is bound.
+    if (page_tables_.empty()) {
+        for (std::uint32_t id = ioas + 1; id <= last_object(device_objects_); ++id) {
+            static_cast<void>(destroy_object(iommu_.borrow(), id));
+        }
+    }
+    std::erase_if(page_tables_, [this](const PageTable& table) {
+        const int error = destroy_object(iommu_.borrow(), table.id);
+        return error == 0 || error == ENOENT;
+    });
     const int error = destroy_object(iommu_.borrow(), ioas);
     return error == ENOENT ? 0 : error;
 }
@@ -237,11 +281,11 @@ bool IommufdContext::let_go() {
 bool maps_by_file(BorrowedFd iommu) {
     // A structure of size 0 is EINVAL where the request exists, and ENOTTY where it does not.
     std::uint32_t size = 0;
-    return control(iommu, abi::ioas_map_file, &size) == EINVAL;
+    return control(iommu, abi::ioas_map_file, &size) != ENOTTY;
 }
 
-Result<std::unique_ptr<DmaContext>> make_iommufd_context(UniqueFd iommu) {
-    auto context = std::make_unique<IommufdContext>(std::move(iommu), 0);
+Result<std::unique_ptr<DmaContext>> make_iommufd_context(UniqueFd iommu, AddressArena arena) {
+    auto context = std::make_unique<IommufdContext>(std::move(iommu), std::move(arena), 0);
     if (auto started = context->start(); !started) {
         return tl::unexpected(std::move(started).error());
     }
@@ -249,7 +293,7 @@ Result<std::unique_ptr<DmaContext>> make_iommufd_context(UniqueFd iommu) {
 }
 
 std::unique_ptr<DmaContext> adopt_iommufd_context(UniqueFd iommu) {
-    return std::make_unique<IommufdContext>(std::move(iommu), most_devices);  // nobody says how many
+    return std::make_unique<IommufdContext>(std::move(iommu), AddressArena(), most_devices);  // nobody says how many
 }
 
 }  // namespace iommud::kernel

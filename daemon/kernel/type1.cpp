@@ -57,7 +57,8 @@ void read_ranges(std::span<const std::byte> answer, std::uint32_t offset, Geomet
 
 class Type1Context final : public DmaContext {
   public:
-    explicit Type1Context(UniqueFd container) : container_(std::move(container)) {}
+    explicit Type1Context(UniqueFd container, AddressArena arena)
+        : container_(std::move(container)), arena_(std::move(arena)) {}
 
     [[nodiscard]] Result<void> start();
     Result<Device> add_device(UniqueFd group, const PciAddress& address) override;
@@ -92,9 +93,6 @@ Result<void> Type1Context::start() {
     if (::ioctl(container_.get(), VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0 ||
         ::ioctl(container_.get(), VFIO_CHECK_EXTENSION, VFIO_UNMAP_ALL) <= 0) {
         return fail(ErrorCode::kernel_unsupported, "the kernel has no type1v2 IOMMU that unmaps all at once");
-    }
-    if (const int error = arena_.reserve(); error != 0) {
-        return fail(ErrorCode::internal, errno_message("reserve addresses", error));
     }
     return {};
 }
@@ -221,8 +219,8 @@ bool Type1Context::let_go() {
 
 }  // namespace
 
-Result<std::unique_ptr<DmaContext>> make_type1_context(UniqueFd container) {
-    auto context = std::make_unique<Type1Context>(std::move(container));
+Result<std::unique_ptr<DmaContext>> make_type1_context(UniqueFd container, AddressArena arena) {
+    auto context = std::make_unique<Type1Context>(std::move(container), std::move(arena));
     if (auto started = context->start(); !started) {
         return tl::unexpected(std::move(started).error());
     }
@@ -230,7 +228,7 @@ Result<std::unique_ptr<DmaContext>> make_type1_context(UniqueFd container) {
 }
 
 std::unique_ptr<DmaContext> adopt_type1_context(UniqueFd container) {
-    return std::make_unique<Type1Context>(std::move(container));
+    return std::make_unique<Type1Context>(std::move(container), AddressArena());
 }
 
 }  // namespace iommud::kernel

@@ -53,6 +53,9 @@ Result<policy::Decision> approve(Monitor& monitor, const Connection& connection,
     if (!decision.allowed) {
         return fail(decision.code, decision.message);
     }
+    if (Result<void> safe = memory_is_safe(monitor, request.mode, decision.allow_uncleared_memory); !safe) {
+        return tl::unexpected(safe.error());
+    }
     if (Result<void> fits = caller_fits(connection, request.mode); !fits) {
         return tl::unexpected(fits.error());
     }

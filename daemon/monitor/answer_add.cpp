@@ -60,6 +60,10 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
         return;
     }
     const bool direct = lease->record.mode != Mode::managed;
+    if (Result<void> safe = memory_is_safe(monitor, lease->record.mode, decision->allow_uncleared_memory); !safe) {
+        connection.fail_request(request.cookie, safe.error());
+        return;
+    }
     const std::vector<PciAddress> no_reset_allowed = monitor.keepers().no_reset_allowed(
         request.devices, lease->record.account_uid, connection.endpoint(), decision->allow_no_reset);
     if (Result<void> known = direct ? resets_known(monitor, request.devices, no_reset_allowed) : Result<void>();

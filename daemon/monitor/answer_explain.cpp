@@ -75,6 +75,9 @@ void answer_explain(Monitor& monitor, Connection& connection, const ipc::Explain
                                                 connection.admin() ? policy::TraceScope::all : policy::TraceScope::own);
     if (decision.allowed) {
         Result<void> given = mode_given(monitor, request.mode);
+        if (given) {
+            given = memory_is_safe(monitor, request.mode, decision.allow_uncleared_memory);
+        }
         if (given && !request.user) {
             given = caller_fits(connection, request.mode);  // nobody else's process is there to look at
         }

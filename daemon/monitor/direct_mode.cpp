@@ -29,6 +29,15 @@ Result<void> mode_given(const Monitor& monitor, Mode mode) {
     return unsupported(mode, "this daemon gives leases of mode managed and direct only");
 }
 
+Result<void> memory_is_safe(const Monitor& monitor, Mode mode, bool allow_uncleared_memory) {
+    if (mode == Mode::managed || monitor.freed_memory() != FreedMemory::exposed || allow_uncleared_memory) {
+        return {};
+    }
+    return unsupported(mode,
+                       "on this kernel its holder could read memory that others freed (IOMMU_IOAS_MAP_FILE pins pages "
+                       "that were not cleared): boot with init_on_alloc=1, or say allow_uncleared_memory in the rule");
+}
+
 Result<void> caller_fits(const Connection& connection, Mode mode) {
     return mode == Mode::managed ? Result<void>()
                                  : direct_for(connection.who(), connection.kind(), connection.via() != nullptr);

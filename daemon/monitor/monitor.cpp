@@ -47,6 +47,7 @@ void Monitor::start(UniqueFd client_socket, UniqueFd admin_socket, std::function
             .hello =
                 [this](const ipc::VaultHello& hello) {
                     kernel_ = hello.kernel;
+                    freed_memory_ = hello.freed_memory;
                     leases_.count_on_from(hello.last_lease);
                     vault_faults_ = hello.dropped_invariants;
                 },
@@ -113,6 +114,7 @@ std::vector<std::string> Monitor::features() const {
     std::vector<std::string> features{"managed"};
     if (kernel_ != KernelInterface::type1) {
         features.emplace_back("direct");
+        features.emplace_back(feature_of(freed_memory_));
     }
     if (policy_.current().bus_acquire) {
         features.emplace_back(bus_feature);

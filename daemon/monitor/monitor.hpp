@@ -15,6 +15,7 @@
 
 #include "daemon/inventory/inventory.hpp"
 #include "daemon/inventory/uevent.hpp"
+#include "daemon/ipc/freed_memory.hpp"
 #include "daemon/ledger/ledger.hpp"
 #include "daemon/monitor/admission.hpp"
 #include "daemon/monitor/back_off.hpp"
@@ -52,6 +53,7 @@ class Monitor {
     [[nodiscard]] VaultStub& vault() { return *vault_; }
     [[nodiscard]] Admission& admission() { return admission_; }
     [[nodiscard]] KernelInterface kernel() const { return kernel_; }
+    [[nodiscard]] FreedMemory freed_memory() const { return freed_memory_; }
     [[nodiscard]] std::vector<std::string> features() const;
     [[nodiscard]] std::vector<std::string> degraded() const;
 
@@ -101,6 +103,7 @@ class Monitor {
     Taints taints_;
     Admission admission_;
     KernelInterface kernel_ = KernelInterface::iommufd;
+    FreedMemory freed_memory_ = FreedMemory::exposed;
     std::vector<std::string> vault_faults_;
     std::unique_ptr<VaultStub> vault_;
     std::vector<std::shared_ptr<Connection>> connections_;

@@ -16,6 +16,7 @@
 #include "daemon/sandbox/seccomp.hpp"
 #include "daemon/sandbox/vault_filter.hpp"
 #include "daemon/vault/files.hpp"
+#include "daemon/vault/freed_memory.hpp"
 #include "daemon/vault/nodes.hpp"
 #include "daemon/vault/vault.hpp"
 
@@ -73,7 +74,10 @@ void serve(const Options& options) {
         kernel = probe_kernel();
         refuse_uids_of_others(options.uids);
         real.emplace(RealWorld{Cgroups(), SlotsFile(options.run + "/slots", options.uids.keepers),
-                               ValuesFile(options.run + "/held"), bus_worker, options.uids.workers.first});
+                               ValuesFile(options.run + "/held"), bus_worker, options.uids.workers.first,
+                               kernel == KernelInterface::iommufd
+                                   ? probe_freed_memory(options.libexec + "/iommud-keeper")
+                                   : FreedMemory::unreachable});
     }
     Vault vault(options, kernel, std::move(real), monitor);
     if (::chdir("/") != 0) {

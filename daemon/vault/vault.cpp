@@ -218,7 +218,8 @@ void Vault::greet() {
     log::info(fmt::format("the monitor has connected; {} leases are held", holdings_.leases.size()));
     tell(ipc::VaultHello{.kernel = kernel_.value_or(KernelInterface::iommufd),
                          .last_lease = holdings_.last_lease,
-                         .dropped_invariants = dropped_invariants(real_.has_value())});
+                         .dropped_invariants = dropped_invariants(real_.has_value()),
+                         .freed_memory = real_ ? real_->freed_memory : FreedMemory::unreachable});
     for (const auto& [id, lease] : holdings_.leases) {
         if (!lease.control.open()) {
             continue;  // there never was a keeper: it settles, and who asked has been gone since

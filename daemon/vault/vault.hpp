@@ -24,6 +24,7 @@ struct RealWorld {
     ValuesFile values;
     User bus_worker;
     std::uint32_t first_worker_uid;  // + connection slot
+    FreedMemory freed_memory = FreedMemory::exposed;
 };
 
 class Vault {

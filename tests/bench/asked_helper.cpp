@@ -32,10 +32,7 @@ std::uint64_t carry_out(const Attached& own, const Request& request, int fd, voi
         }
         return 0;
     }
-    check_memory(fd, request.length);
-    if (own.by_file) {
-        return map_file(own.fds.iommu, own.ioas, fd, request.length);
-    }
+    check_memory(fd);
     at = ::mmap(nullptr, request.length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     must(at != MAP_FAILED, "mmap");
     return map_address(own.fds.iommu, own.ioas, at, request.length);

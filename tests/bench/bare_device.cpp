@@ -39,21 +39,6 @@ void close_bare(const BareFds& fds) {
     ::close(fds.iommu);
 }
 
-bool kernel_maps_files(int iommu) {
-    std::uint32_t size = 0;  // EINVAL where the request exists
-    return ::ioctl(iommu, abi::ioas_map_file, &size) != 0 && errno == EINVAL;
-}
-
-std::uint64_t map_file(int iommu, std::uint32_t ioas, int memory, std::uint64_t length) {
-    abi::IoasMapFile map;
-    map.flags = abi::map_readable | abi::map_writeable;
-    map.ioas_id = ioas;
-    map.fd = memory;
-    map.length = length;
-    must(::ioctl(iommu, abi::ioas_map_file, &map) == 0, "map a file");
-    return map.iova;
-}
-
 std::uint64_t map_address(int iommu, std::uint32_t ioas, const void* at, std::uint64_t length) {
     abi::IoasMap map;
     map.flags = abi::map_readable | abi::map_writeable;

@@ -19,8 +19,6 @@ std::uint32_t bind_and_attach(const BareFds& fds);
 
 void close_bare(const BareFds& fds);
 
-[[nodiscard]] bool kernel_maps_files(int iommu);
-[[nodiscard]] std::uint64_t map_file(int iommu, std::uint32_t ioas, int memory, std::uint64_t length);
 [[nodiscard]] std::uint64_t map_address(int iommu, std::uint32_t ioas, const void* at, std::uint64_t length);
 void unmap(int iommu, std::uint32_t ioas, std::uint64_t iova, std::uint64_t length);
 

@@ -1,7 +1,6 @@
 #include "tests/bench/bare_helper.hpp"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,16 +64,14 @@ class BareIoctls {
                 own_ = attach_as_user(address_);
                 return {};
             case Op::map:
-                return own_.by_file ? map_by_file(order.length) : map_by_address(order.length);
+                return map(order.length);
             case Op::churn:
                 return churn([this, &order] { (*this)({Op::map, 0, order.length}); });
             case Op::checked_churn:
                 return churn([this, &order] {
-                    check_memory(memories_.at(order.length).fd(), order.length);
+                    check_memory(memories_.at(order.length).fd());
                     (*this)({Op::map, 0, order.length});
                 });
-            case Op::remap:
-                return map_again(order.length);
             case Op::give_back:
             case Op::round_trip:
             case Op::floor_trip:
@@ -93,29 +90,8 @@ class BareIoctls {
         return {seconds_since(start), seconds_since(attached)};
     }
 
-    Seconds map_by_file(std::uint64_t length) {
-        const int fd = memories_.at(length).fd();
-        const auto start = Clock::now();
-        const std::uint64_t iova = map_file(own_.fds.iommu, own_.ioas, fd, length);
-        const double mapped = seconds_since(start);
-        return {mapped, unmap_and_time(iova, length)};
-    }
-
-    // A file that somebody else has filled has to be mapped here first, as the keeper has to.
-    Seconds map_by_address(std::uint64_t length) {
-        const int fd = memories_.at(length).fd();
-        const auto start = Clock::now();
-        void* const at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        must(at != MAP_FAILED, "mmap");
-        const std::uint64_t iova = map_address(own_.fds.iommu, own_.ioas, at, length);
-        const double mapped = seconds_since(start);
-        const auto unmapping = Clock::now();
-        unmap(own_.fds.iommu, own_.ioas, iova, length);
-        ::munmap(at, length);
-        return {mapped, seconds_since(unmapping)};
-    }
-
-    Seconds map_again(std::uint64_t length) {
+    // Memory that is mapped in this process and was touched here, as a program has it that maps for itself.
+    Seconds map(std::uint64_t length) {
         const void* const at = memories_.at(length).bytes().data();
         const auto start = Clock::now();
         const std::uint64_t iova = map_address(own_.fds.iommu, own_.ioas, at, length);
@@ -139,7 +115,6 @@ class BareIoctls {
 Attached attach_as_user(const std::string& address) {
     Attached own;
     own.fds = open_bare(address);
-    own.by_file = kernel_maps_files(own.fds.iommu);
     become_user(unused_uid, most_locked);  // root would be charged for nothing
     own.ioas = bind_when_free(own.fds);
     return own;

@@ -15,7 +15,6 @@ namespace iommud::bench {
 struct Attached {
     BareFds fds;
     std::uint32_t ioas = 0;
-    bool by_file = false;  // the kernel maps memfds, and not only addresses
 };
 
 // Opens the nodes, becomes a user of its own, and attaches the device, once the lease before is out of it.

@@ -20,7 +20,6 @@ enum class Op : std::uint32_t {
     give_back,      // acquire; then close until the device is available
     hold,           // a lease, or a context with a device, for what follows
     map,            // and unmap `length` bytes
-    remap,          // likewise, of memory that stays mapped in the process, where the kernel maps by address
     round_trip,     // one packet with a descriptor, and the answer
     floor_trip,     // likewise, by a process that must listen elsewhere too, and checks the memory of `length` bytes
     churn,          // map and unmap `length` bytes again and again, for churn_time
@@ -64,7 +63,7 @@ using Memories = std::map<std::uint64_t, client::Memory>;
 [[nodiscard]] Memories make_memories(const std::vector<std::uint64_t>& lengths);
 
 // What a keeper must ask of a memory before it maps it for somebody else: seals, mode, file system, the first hole.
-void check_memory(int fd, std::uint64_t length);
+void check_memory(int fd);
 
 // Op::churn by `map`, which maps and unmaps once: {how often, how many seconds}.
 template <class Map>

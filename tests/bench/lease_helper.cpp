@@ -128,7 +128,6 @@ class LeaseClient {
                 return {round_trip(echoes_.floor, order.length), 0};
             case Op::churn:
                 return churn([this, &order] { map(order.length); });
-            case Op::remap:
             case Op::checked_churn:
                 break;
         }
@@ -219,7 +218,7 @@ void run_echo(int channel, int other) {
             return;
         }
         if (other >= 0) {
-            check_memory(fd, request.length);
+            check_memory(fd);
         }
         ::close(fd);
         const iommud_reply reply{};

@@ -6,6 +6,12 @@
 //   fill [huge]: unmaps all, then maps a page (2 MiB) at a time until it is refused. "COUNT, then ERROR"
 //   sparse: unmaps all, then maps pages as far from each other as can be, until it is refused
 //   dma: the first time it maps two pages. OK, MISMATCH or BLOCKED
+//   holes MIB: maps so much of a file that has no page yet. The error
+//   beyond: maps a page that lies beyond its file's end. The error
+//   pairs COUNT: maps and unmaps a page so often, and other sizes in between. "done", or the error
+//   stale: maps, detaches, has the file's pages replaced by some that nobody has cleared, attaches, and looks at them
+//     through the device. "N of others, N unread": pages that hold what somebody else freed; that cannot be read
+//   stale-race TRIES: the same while it is being mapped; the worst of them
 //   storm, calm: eight threads attach and detach the device without a pause; no longer
 //   mapped, unmap-all, close-lease, quit
 // attacker eat
@@ -110,6 +116,21 @@ class Attacker {
         if (word == "dma") {
             return dma();
         }
+        if (word == "holes") {
+            return holes(std::stoull(argument) << 20, std::stoull(argument) << 20);
+        }
+        if (word == "beyond") {
+            return holes(page, 2 * page);
+        }
+        if (word == "pairs") {
+            return pairs(std::stoul(argument));
+        }
+        if (word == "stale") {
+            return stale_by_attach(x_channel, x_device);
+        }
+        if (word == "stale-race") {
+            return stale_by_race(x_channel, x_device, static_cast<unsigned>(std::stoul(argument)));
+        }
         if (word == "storm") {
             return storm();
         }
@@ -164,6 +185,29 @@ class Attacker {
             ++count;
         }
         return std::to_string(count) + " of " + std::to_string(facts.most_maps) + ", then " + std::to_string(error);
+    }
+
+    // Of a file of `size` that nobody has touched.
+    [[nodiscard]] std::string holes(std::uint64_t size, std::uint64_t length) const {
+        const Fd memory(check(::memfd_create("holes", MFD_CLOEXEC), "memfd_create"));
+        check(::ftruncate(memory.get(), static_cast<off_t>(size)), "ftruncate");
+        return std::to_string(x_channel.map(memory.get(), length));
+    }
+
+    [[nodiscard]] std::string pairs(unsigned long count) const {
+        const Fd memory = make_memory(4 * page);
+        for (unsigned long i = 0; i < count; ++i) {
+            const std::uint64_t length = (1 + i % 4) * page;
+            const std::uint64_t at = 0x9000000;
+            if (const int error = x_channel.map(memory.get(), length, at); error != 0) {
+                return std::to_string(error);
+            }
+            const auto unmapped = x_channel.call({IOMMUD_UNMAP, 0, 0, 0, 0, at});
+            if (!unmapped || unmapped->error != 0) {
+                return "not unmapped";
+            }
+        }
+        return "done";
     }
 
     std::string dma() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -53,6 +54,17 @@ inline Fd make_memory(std::uint64_t size, unsigned flags = 0) {
     ::munmap(at, size);
     check(::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), "seal");
     return memory;
+}
+
+// Has many free pages hold what no page of this client's ever did, so that one that nobody has cleared is known by it.
+inline void dirty_free_pages(std::uint64_t size = 64 << 20) {
+    void* const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) {
+        throw std::system_error(errno, std::generic_category(), "mmap");
+    }
+    ::madvise(at, size, MADV_NOHUGEPAGE);  // pages of the size that a file is given
+    std::memset(at, 0xee, size);
+    ::munmap(at, size);
 }
 
 // One lease channel. Threads may share it: each request has one answer, whoever reads it.
@@ -131,5 +143,9 @@ class Channel {
 // Both run for `seconds`, and say what happened in a few words.
 std::string race(const Channel& channel, unsigned seconds, unsigned seed);
 std::string replace_memory(const Channel& channel, unsigned seconds, unsigned seed);
+
+// What the device sees of pages that were freed by others (attacker_stale.cpp).
+std::string stale_by_attach(const Channel& channel, int device);
+std::string stale_by_race(const Channel& channel, int device, unsigned tries);
 
 }  // namespace iommud::test

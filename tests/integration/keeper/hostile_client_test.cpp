@@ -196,7 +196,7 @@ TEST(HostileClient, ItsOwnLeaseDescriptorIsNoMemory) {
     const iommud_reply reply = client.map(client.fd(), page);
 
     EXPECT_EQ(reply.error, IOMMUD_ERROR_INVALID_MEMORY);
-    EXPECT_EQ(reply.value, IOMMUD_MEMORY_NOT_MEMFD);
+    EXPECT_EQ(reply.value, IOMMUD_MEMORY_NOT_MEMORY);
 }
 
 TEST(HostileClient, NoDescriptorIsLeftBehind) {
@@ -209,7 +209,7 @@ TEST(HostileClient, NoDescriptorIsLeftBehind) {
     for (int i = 0; i < 300; ++i) {
         const iommud_reply mapped = client.map(memory.borrow(), page);
         ASSERT_EQ(client.unmap(mapped.value).error, IOMMUD_ERROR_NONE);
-        ASSERT_EQ(client.map(socket.borrow(), page).value, IOMMUD_MEMORY_NOT_MEMFD);
+        ASSERT_EQ(client.map(socket.borrow(), page).value, IOMMUD_MEMORY_NOT_MEMORY);
         ASSERT_EQ(client.call({IOMMUD_QUERY, 1, 1, 0, 0, 0}, memory.borrow()).error, IOMMUD_ERROR_INVALID_ARGUMENT);
         ASSERT_TRUE(client.dup().fd().valid());
     }
@@ -225,7 +225,7 @@ TEST(HostileClient, FilesThatAreNoMemoryAreRefusedAndManyOfThemEndTheLease) {
     const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
 
     for (int i = 0; i < most; ++i) {
-        ASSERT_EQ(client.map(null.borrow(), page).value, IOMMUD_MEMORY_NOT_MEMFD);
+        ASSERT_EQ(client.map(null.borrow(), page).value, IOMMUD_MEMORY_NOT_MEMORY);
     }
 
     EXPECT_EQ(keeper.exit_code(), 0);

@@ -42,12 +42,12 @@ class Direct : public testing::Test {
   protected:
     void SetUp() override { give_up_ipc_lock(); }
 
-    void allow(const MonitorProcess& monitor) const {
+    void allow(const MonitorProcess& monitor, const std::string& more = "") const {
         const std::string uid = std::to_string(::getuid());
         monitor.write_policy("20.json",
                              R"({"version": 1, "rules": [{"id": "direct", "effect": "allow", "modes": ["direct"],)"
                              R"("devices": [{"address": "0000:00:04.0"}], "subjects": [{"uids": ")" +
-                                 uid + R"("}]}]})");
+                                 uid + R"("}])" + more + "}]}");
         EXPECT_EQ(monitor.reload(monitor.connect(true)), "");
     }
 };
@@ -61,6 +61,33 @@ TEST_F(Direct, ARuleHasToNameIt) {
     const auto refused = ipc::decode<ipc::RequestFailed>(next_reply(client).bytes);
     ASSERT_TRUE(refused);
     EXPECT_EQ(refused->code, ErrorCode::unsupported_mode);
+}
+
+// Hazard C19: its holder could read what others freed.
+TEST_F(Direct, IsRefusedWhereFreedMemoryIsExposedUnlessTheRuleSaysOtherwise) {
+    const MonitorProcess monitor({}, {}, "--verbose", FreedMemory::exposed);
+    allow(monitor);
+    const Served client = monitor.connect();
+
+    ASSERT_EQ(client.worker.send(acquire(Mode::direct)), ipc::SendResult::sent);
+
+    const auto refused = ipc::decode<ipc::RequestFailed>(next_reply(client).bytes);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code, ErrorCode::unsupported_mode);
+    EXPECT_NE(refused->message.find("allow_uncleared_memory"), std::string::npos) << refused->message;
+    allow(monitor, R"(, "allow_uncleared_memory": true)");
+    ASSERT_EQ(client.worker.send(acquire(Mode::direct)), ipc::SendResult::sent);
+    EXPECT_TRUE(monitor.verb<ipc::SetLimit>()) << "which comes before the grant";
+}
+
+TEST_F(Direct, IsGivenWherePagesAreCleared) {
+    const MonitorProcess monitor({}, {}, "--verbose", FreedMemory::cleared);
+    allow(monitor);
+    const Served client = monitor.connect();
+
+    ASSERT_EQ(client.worker.send(acquire(Mode::direct)), ipc::SendResult::sent);
+
+    EXPECT_TRUE(monitor.verb<ipc::SetLimit>()) << "which comes before the grant";
 }
 
 TEST_F(Direct, TheVaultHoldsTheTaintBeforeItGrants) {

@@ -73,7 +73,7 @@ LeaseRecord held_lease(Mode mode) {
 }
 
 MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held, const std::vector<ipc::HeldThing>& things,
-                               const char* option) {
+                               const char* option, FreedMemory freed_memory) {
     std::string pattern = std::filesystem::temp_directory_path() / "iommud-monitor.XXXXXX";
     work_ = ::mkdtemp(pattern.data());
     std::filesystem::create_directories(work_ / "run" / "vault");
@@ -102,6 +102,7 @@ MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held, const std::
     vault_ = ipc::Channel(UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)));
     ipc::VaultHello hello;
     hello.kernel = KernelInterface::simulated;
+    hello.freed_memory = freed_memory;
     static_cast<void>(vault_.send(hello));
     for (LeaseRecord record : held) {
         auto [keeper, monitors] = ipc::Channel::pair().value();

@@ -47,7 +47,7 @@ class MonitorProcess {
   public:
     // The vault holds leases with these records, and these things, if any.
     explicit MonitorProcess(const std::vector<LeaseRecord>& held = {}, const std::vector<ipc::HeldThing>& things = {},
-                            const char* option = "--verbose");
+                            const char* option = "--verbose", FreedMemory freed_memory = FreedMemory::unreachable);
     ~MonitorProcess();
     MonitorProcess(const MonitorProcess&) = delete;
     MonitorProcess& operator=(const MonitorProcess&) = delete;

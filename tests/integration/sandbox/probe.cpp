@@ -77,6 +77,7 @@ const Act acts[] = {
     {"ioctl_outside_upper_bits", [] { call(SYS_ioctl, passed_fd, 0x100005401, nullptr); }},
     {"ioctl_terminal_input", [] { call(SYS_ioctl, STDIN_FILENO, 0x5412, zeroes.data()); }},  // TIOCSTI
     {"ioctl_iommu_test", [] { call(SYS_ioctl, passed_fd, 0x3ba0, nullptr); }},
+    {"ioctl_map_file", [] { call(SYS_ioctl, passed_fd, 0x3b8f, nullptr); }},  // hazard C19
     {"fcntl_lease", [] { call(SYS_fcntl, passed_fd, 1024, 0); }},
     {"fcntl_owner", [] { call(SYS_fcntl, passed_fd, F_SETOWN, 1); }},
     {"read_passed", [] { call(SYS_read, passed_fd, zeroes.data(), 1); }},

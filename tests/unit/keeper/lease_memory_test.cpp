@@ -85,12 +85,23 @@ TEST_F(MemoryOfALease, TheAccountsLimitInTheKernelIsAMemoryLimitToo) {
 }
 
 TEST_F(MemoryOfALease, OtherRefusalsOfTheKernelAreGivenByNumber) {
-    context_.map_errors = {EFAULT};
+    context_.map_errors = {EIO};
 
     const iommud_reply reply = map(1);
 
     EXPECT_EQ(reply.error, IOMMUD_ERROR_KERNEL);
-    EXPECT_EQ(reply.value, static_cast<std::uint64_t>(EFAULT));
+    EXPECT_EQ(reply.value, static_cast<std::uint64_t>(EIO));
+    EXPECT_EQ(memory_.maps(), 0U);
+}
+
+TEST_F(MemoryOfALease, WhatTheKernelSaysOfTheMemoryIsSaidAsSuch) {
+    context_.map_errors = {EACCES, EPERM, EFAULT};
+
+    for (const auto fault : {IOMMUD_MEMORY_NOT_WRITABLE, IOMMUD_MEMORY_NOT_WRITABLE, IOMMUD_MEMORY_NO_PAGES}) {
+        const iommud_reply reply = map(1);
+        EXPECT_EQ(reply.error, IOMMUD_ERROR_INVALID_MEMORY);
+        EXPECT_EQ(reply.value, static_cast<std::uint64_t>(fault));
+    }
     EXPECT_EQ(memory_.maps(), 0U);
 }
 

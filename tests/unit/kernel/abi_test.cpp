@@ -75,16 +75,18 @@ TEST(Abi, MapsAreTheKernels) {
     EXPECT_SAME_MEMBER(IoasUnmap, length, iommu_ioas_unmap, length);
 }
 
+TEST(Abi, PageTablesAreTheKernels) {
+    EXPECT_EQ(hwpt_alloc, static_cast<unsigned long>(IOMMU_HWPT_ALLOC));
+    EXPECT_EQ(sizeof(HwptAlloc), offsetof(iommu_hwpt_alloc, data_type));  // the length that every kernel takes
+    EXPECT_SAME_MEMBER(HwptAlloc, flags, iommu_hwpt_alloc, flags);
+    EXPECT_SAME_MEMBER(HwptAlloc, dev_id, iommu_hwpt_alloc, dev_id);
+    EXPECT_SAME_MEMBER(HwptAlloc, pt_id, iommu_hwpt_alloc, pt_id);
+    EXPECT_SAME_MEMBER(HwptAlloc, out_hwpt_id, iommu_hwpt_alloc, out_hwpt_id);
+}
+
 #ifdef IOMMU_IOAS_MAP_FILE
 TEST(Abi, MapByFileIsTheKernels) {
     EXPECT_EQ(ioas_map_file, static_cast<unsigned long>(IOMMU_IOAS_MAP_FILE));
-    expect_same_size<IoasMapFile, iommu_ioas_map_file>();
-    EXPECT_SAME_MEMBER(IoasMapFile, flags, iommu_ioas_map_file, flags);
-    EXPECT_SAME_MEMBER(IoasMapFile, ioas_id, iommu_ioas_map_file, ioas_id);
-    EXPECT_SAME_MEMBER(IoasMapFile, fd, iommu_ioas_map_file, fd);
-    EXPECT_SAME_MEMBER(IoasMapFile, start, iommu_ioas_map_file, start);
-    EXPECT_SAME_MEMBER(IoasMapFile, length, iommu_ioas_map_file, length);
-    EXPECT_SAME_MEMBER(IoasMapFile, iova, iommu_ioas_map_file, iova);
 }
 #endif
 

@@ -121,6 +121,14 @@ TEST(SeveralCoveringRules, AllowNoResetOnlyTogether) {
     EXPECT_FALSE(grant(rule("a", may) + "," + rule("b")).allow_no_reset);
 }
 
+TEST(SeveralCoveringRules, UnclearedMemoryOnlyWhenAllRulesAllowIt) {
+    const std::string may = R"(, "allow_uncleared_memory": true)";
+
+    EXPECT_TRUE(grant(rule("a", may)).allow_uncleared_memory);
+    EXPECT_TRUE(grant(rule("a", may) + "," + rule("b", may)).allow_uncleared_memory);
+    EXPECT_FALSE(grant(rule("a", may) + "," + rule("b")).allow_uncleared_memory);
+}
+
 TEST(SeveralCoveringRules, GiveTheVfTokenOfTheFirstById) {
     const std::string one = R"(, "vf_token": "00000000-0000-0000-0000-000000000001")";
     const std::string two = R"(, "vf_token": "00000000-0000-0000-0000-000000000002")";

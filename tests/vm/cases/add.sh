@@ -9,7 +9,7 @@ policy '{
   "version": 1,
   "accounts": [ { "match": { "user": "alice" }, "memory": "12MiB", "devices": 2 }, { "match": { "user": "bob" }, "memory": "12MiB" } ],
   "rules": [ { "id": "all-direct", "effect": "allow", "subjects": [ { "user": "alice" }, { "user": "bob" } ],
-               "devices": [ { "vendor": "1234", "device": "11e8" }, { "address": "'$testdev'" } ], "modes": [ "managed", "direct" ],
+               "devices": [ { "vendor": "1234", "device": "11e8" }, { "address": "'$testdev'" } ], "modes": [ "managed", "direct" ], "allow_uncleared_memory": true,
                "allow_no_reset": true } ]
 }'
 start_adder() { # start_adder USER

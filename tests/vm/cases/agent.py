@@ -1,6 +1,6 @@
 """A client that does what it is told, a line at a time: agent.py LEASE DEVICE (run by `iommuctl run`).
 
-map SIZE [IOVA] | unmap IOVA | unmap-all | query | dma | attach | close-lease | quit
+map SIZE [IOVA] | unmap IOVA | unmap-all | pairs COUNT | query | dma | attach | close-lease | quit
 Each answers with one line. `dma` drives edu through the first map; `attach` tries every object that could be left."""
 import fcntl
 import os
@@ -54,6 +54,13 @@ for line in sys.stdin:
             answer = "%d %d" % channel.unmap(int(arguments[0], 0))
         elif word == "unmap-all":
             answer = "%d %d" % channel.unmap_all()
+        elif word == "pairs":
+            memory = lease.memory(4 * lease.PAGE)
+            for i in range(int(arguments[0])):
+                assert channel.map(memory, (1 + i % 4) * lease.PAGE, iova=0x9000000)[0] == 0
+                assert channel.unmap(0x9000000)[0] == 0
+            os.close(memory)
+            answer = "done"
         elif word == "query":
             answer = str(channel.query()["mapped"])
         elif word == "dma":

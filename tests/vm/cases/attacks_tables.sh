@@ -29,11 +29,29 @@ ask dma OK "and DMA goes through what is mapped then"
 stop_agent
 nothing_gained
 
+echo "== maps and unmaps without end take no memory for good"
+start_attacker alice $edu_a 20MiB
+of_keeper() { sed -n "s/^$1:[^0-9]*\([0-9]*\) kB/\1/p" "/proc/$(pgrep -o -x iommud-keeper)/status"; }
+ask "pairs 2000" "done" "two thousand"
+before=$(value current) tables=$(of_keeper VmPTE) data=$(of_keeper VmData)
+ask "pairs 30000" "done" "and thirty thousand more"
+echo "     memory.current $before, now $(value current); VmPTE $tables, $(of_keeper VmPTE); VmData $data, $(of_keeper VmData) KB"
+expect 0 "the account's cgroup has what it had, give or take what the kernel keeps for each processor" \
+    test "$(($(value current) - before))" -lt $((1 << 20))
+expect 0 "the keeper's page tables are no larger" test "$(of_keeper VmPTE)" -le "$tables"
+expect 0 "nor is its memory" test "$(of_keeper VmData)" -le "$data"
+ask beyond 11 "a page beyond a file's end is refused as memory that is not there"
+ask "holes 1" 0 "a file without a page gets its pages"
+stop_agent
+nothing_gained
+
 echo "== a cgroup that is full"
 start_attacker alice $edu_a 20MiB
 # A thousand tables' worth is left, as if others had the rest.
 echo $(($(value current) + (4 << 20))) >"$cgroup/memory.max"
 start_neighbour
+ask "holes 16" 5 "what has no page yet, and no room in the cgroup, is refused"
+ask dma OK "and the keeper goes on"
 told sparse
 # Refused, or else the answer itself found no memory: then the lease ends, as with any answer that does not fit.
 [[ $said =~ ^([1-9][0-9]*)\ of\ 4096,\ then\ (5|-1)$ ]] || { echo "FAIL neither refused nor ended: $said"; failures=$((failures + 1)); }

@@ -6,7 +6,7 @@ direct_policy='{
   "accounts": [ { "match": { "user": "alice" }, "memory": "12MiB" }, { "match": { "user": "bob" }, "memory": "12MiB" } ],
   "rules": [ { "id": "edu-direct", "effect": "allow", "subjects": [ { "user": "alice" }, { "user": "bob" } ],
                "devices": [ { "vendor": "1234", "device": "11e8" } ], "modes": [ "managed", "direct" ],
-               "allow_no_reset": true } ]
+               "allow_no_reset": true, "allow_uncleared_memory": true } ]
 }'
 
 # start_direct USER MEMORY DEVICE...: direct_agent.py with a lease of these; ask, asked and stop_agent are for it.

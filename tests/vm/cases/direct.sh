@@ -17,6 +17,31 @@ named() {
     says '"direct"' "direct is among its features"
 }
 
+freed() {
+    echo "== Who could read what others freed gets no context, unless a rule says so"
+    local without=${direct_policy/, \"allow_uncleared_memory\": true/}
+    [[ $without != "$direct_policy" ]] || { echo "FAIL the policy has no allow_uncleared_memory"; failures=$((failures + 1)); }
+    policy "$without"
+    expect 0 "status says which it is" iommuctl status --json
+    if [[ $(uname -r) == 6.12.* ]]; then
+        says '"freed_memory_unreachable"' "this kernel has no MAP_FILE"
+        expect 0 "so that it is given" as alice iommuctl run --mode direct --device $edu_a --memory 1MiB -- true
+    else
+        says '"freed_memory_exposed"' "this kernel has MAP_FILE, and clears nothing"
+        expect 1 "so that it is refused" as alice iommuctl run --mode direct --device $edu_a --memory 1MiB -- true
+        says "init_on_alloc=1" "and the message says what can be done"
+        says "allow_uncleared_memory" "in the rule, too"
+        expect 3 "Explain says no" as alice iommuctl policy explain --mode direct $edu_a
+        says "init_on_alloc=1" "for the same reason"
+        expect 0 "managed leases are given" as alice iommuctl run --device $edu_a --memory 1MiB -- true
+    fi
+    policy "$direct_policy"
+    eventually 20 "the device is free" no_leases
+    expect 0 "a rule that says so gives it" as alice iommuctl run --mode direct --device $edu_a --memory 1MiB -- true
+    expect 0 "and Explain says so" as alice iommuctl policy explain --mode direct $edu_a
+    eventually 20 "no lease is left" no_leases
+}
+
 maps() {
     echo "== A program maps by itself, up to what was reserved"
     start_direct alice 8MiB $edu_a

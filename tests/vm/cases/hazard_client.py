@@ -1,6 +1,6 @@
 """A client that tries what it must not get away with, a line at a time: hazard_client.py LEASE DEVICE.
 
-map NAME KIND SIZE IOVA [r|w|rw] | map-part NAME OFFSET SIZE IOVA | map-fd PATH | unmap IOVA | mapped | quit
+map NAME KIND SIZE IOVA [r|w|rw] | map-file PATH SIZE IOVA | forget NAME | map-part NAME OFFSET SIZE IOVA | map-fd PATH | unmap IOVA | mapped | quit
 punch NAME | content NAME
 dma NAME IOVA: through the device from the memory's first page to its second | probe IOVA PROBE-IOVA: see below
 attach | detach | storm (attach and detach without a pause, from now on) | calm
@@ -68,7 +68,7 @@ def do_map(name, kind, size, iova, access="rw"):
     sent, seen = memory_of(kind, int(size))
     error, value = channel.map(sent, int(size), iova=int(iova, 0), flags=ACCESS[access])
     memories[name] = seen
-    if kind in ("plain", "read-only", "huge"):
+    if kind in ("plain", "read-only", "huge", "untouched", "allocated", "holed", "huge-untouched", "huge-half"):
         pages[name] = mmap.mmap(seen, int(size))
     if sent != seen:
         os.close(sent)
@@ -152,6 +152,17 @@ def step(word, *arguments):
         fd = os.open(arguments[0], os.O_RDWR)
         error, value = channel.map(fd, edu.PAGE)
         return f"{error} {value:#x}"
+    if word == "map-file":  # a file with a name, not touched
+        path, size, iova = arguments
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.ftruncate(fd, int(size))
+        memories[path], pages[path] = fd, mmap.mmap(fd, int(size))
+        error, value = channel.map(fd, int(size), iova=int(iova, 0))
+        return f"{error} {value:#x}"
+    if word == "forget":
+        pages.pop(arguments[0]).close()
+        os.close(memories.pop(arguments[0]))
+        return "forgotten"
     if word == "unmap":
         return "%d %d" % channel.unmap(int(arguments[0], 0))
     if word == "mapped":

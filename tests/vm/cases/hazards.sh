@@ -59,9 +59,12 @@ c2() {
 }
 
 c3() {
-    echo "== C3: pages that are not there are refused; those that are stay, whatever becomes of the file"
+    echo "== C3: pages that are not there are made, and cleared; those that are stay, whatever becomes of the file"
     for kind in untouched allocated holed; do
-        ask "map $kind $kind 65536 0x1000000" "11 0x5" "$kind memory is refused"
+        ask "map $kind $kind 65536 0x1000000" "0 0x1000000" "$kind memory is mapped"
+        [ $kind = holed ] || ask "content $kind" zeroes "$kind memory is cleared"
+        ask "dma $kind 0x1000000" OK "what the device writes to $kind memory is not lost"
+        ask "unmap 0x1000000" "0 65536" "$kind memory is unmapped"
     done
     ask "map scratch plain 65536 0x2000000" "0 0x2000000" "a map to look through"
     ask "map punched plain 65536 0x1000000" "0 0x1000000" "a map to be punched"

@@ -20,6 +20,17 @@ says "exactly the limit" "to the page, in a fork too"
 expect 5 "a page above the limit cannot be reserved" as alice iommuctl run --device $edu_a --memory $(((12 << 20) + 4096)) -- true
 eventually 20 "that lease has ended" no_leases
 
+echo "== maps and unmaps without end take no memory for good"
+start_agent alice $edu_a 8MiB
+of_keeper() { sed -n "s/^$1:[^0-9]*\([0-9]*\) kB/\1/p" "/proc/$(pgrep -o -x iommud-keeper)/status"; }
+ask "pairs 1000" "done" "a thousand"
+tables=$(of_keeper VmPTE) data=$(of_keeper VmData)
+ask "pairs 10000" "done" "and ten thousand more"
+expect 0 "the keeper's page tables are no larger" test "$(of_keeper VmPTE)" -le "$tables"
+expect 0 "nor is its memory" test "$(of_keeper VmData)" -le "$data"
+stop_agent
+eventually 20 "it is free" device_is $edu_a available
+
 echo "== two leases"
 start_agent alice $edu_a 8MiB
 ask "map 8388608" "0 0x1000000" "a lease with all of its memory mapped"

@@ -18,9 +18,10 @@ extern "C" {
 #endif
 
 enum iommud_op {
-    /* Map `length` bytes at `offset` of the memfd that comes with the request, at `iova`, or, without
-     * IOMMUD_MAP_FIXED, anywhere. The memfd must be sealed against shrinking (F_SEAL_SHRINK), every page of the range
-     * must be there and have been touched, offset and length must be whole pages. Reply: value = the iova. */
+    /* Map `length` bytes at `offset` of the memory that comes with the request, at `iova`, or, without
+     * IOMMUD_MAP_FIXED, anywhere. Memory is a memfd or a file of tmpfs or hugetlbfs, sealed or not; offset and length
+     * must be whole pages of it, inside the file. Pages that are not there yet are made, cleared, and charged to the
+     * memory cgroup of the account. Reply: value = the iova. */
     IOMMUD_MAP = 1,
     /* Unmap the whole map that starts at `iova` (length = its length, or 0), or with IOMMUD_UNMAP_ALL every map.
      * Reply: value = bytes unmapped. DMA to the range has ended when the reply is there. */
@@ -35,7 +36,7 @@ enum iommud_op {
 
 enum iommud_request_flags {
     IOMMUD_MAP_READ = 1,  /* the device may read */
-    IOMMUD_MAP_WRITE = 2, /* the device may write: the memfd must be O_RDWR and have no write seal */
+    IOMMUD_MAP_WRITE = 2, /* the device may write: the descriptor must be O_RDWR, and have no write seal */
     IOMMUD_MAP_FIXED = 4, /* at `iova` and nowhere else */
     IOMMUD_UNMAP_ALL = 8,
 };
@@ -79,10 +80,12 @@ enum iommud_error {
 
 enum iommud_memory_fault {
     IOMMUD_MEMORY_NO_DESCRIPTOR = 1,  /* a Map without a descriptor */
-    IOMMUD_MEMORY_NOT_MEMFD = 2,      /* not a memfd (hugetlbfs files are none either: DPDK: --in-memory) */
-    IOMMUD_MEMORY_NOT_SEALED = 3,     /* F_SEAL_SHRINK is missing */
-    IOMMUD_MEMORY_NOT_WRITABLE = 4,   /* device writes asked of a read-only or write-sealed memfd */
-    IOMMUD_MEMORY_NOT_POPULATED = 5,  /* a page of the range was never touched */
+    IOMMUD_MEMORY_NOT_MEMORY = 2,     /* neither a memfd nor a file of tmpfs or hugetlbfs */
+    /* 3 and 5 were faults of earlier versions, and are not used again. */
+    IOMMUD_MEMORY_NOT_WRITABLE = 4, /* device writes asked of a descriptor that is read-only or sealed against writing;
+                                       or device reads of one that is write-only */
+    IOMMUD_MEMORY_NO_PAGES = 6,     /* a page of the range cannot be had: it lies beyond the file's end, or there is no
+                                       room for it (the file system's size, huge pages set aside) */
 };
 
 struct iommud_iova_range {
