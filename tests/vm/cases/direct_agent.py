@@ -1,13 +1,15 @@
 """A holder of a direct lease that does what it is told, a line at a time: direct_agent.py LEASE IOMMU DEVICE... (run by
 `iommuctl run --mode direct`). It binds, attaches and maps by its own ioctls.
 
-bind N | attach N | ioas COUNT | map SIZE IOVA | dma N IOVA | limit | channel-map | close WHAT... | children | quit
+bind N | attach N | ioas COUNT | map SIZE IOVA | dma N IOVA | limit | channel-map | close WHAT... | quit
+park PATH: has the keeper hold that file | burst COUNT PATH: asks so often with it, without reading an answer
 Each answers with one line. N counts devices from 0; WHAT is lease, iommu or a device's number."""
 import ctypes
 import fcntl
 import mmap
 import os
 import resource
+import socket
 import struct
 import sys
 
@@ -75,6 +77,25 @@ def close(what):
         os.close(devices[int(what)])
 
 
+def park(path):
+    fd = os.open(path, os.O_RDWR)
+    error, _ = channel.map(fd, 4096)
+    os.close(fd)
+    return "parked" if error == 8 else f"error {error}"
+
+
+def burst(count, path):
+    fd = os.open(path, os.O_RDWR)
+    request = struct.pack("<IIQQQQ", lease.MAP, lease.READ, 1 << 32, 0, 4096, 0)
+    for _ in range(int(count)):
+        try:
+            socket.send_fds(channel.socket, [request], [fd], socket.MSG_DONTWAIT)
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            break
+    os.close(fd)
+    return "sent"
+
+
 print("ready", flush=True)
 for line in sys.stdin:
     word, *arguments = line.split()
@@ -94,6 +115,10 @@ for line in sys.stdin:
             answer = "%d %d" % resource.getrlimit(resource.RLIMIT_MEMLOCK)
         elif word == "channel-map":
             answer = "%d %d" % channel.map(lease.memory(4096), 4096)
+        elif word == "park":
+            answer = park(*arguments)
+        elif word == "burst":
+            answer = burst(*arguments)
         elif word == "close":
             for what in arguments:
                 close(what)
