@@ -45,7 +45,11 @@ void Vault::limit_holders_of(uid_t uid) {
 
 void Vault::forget_lease(LeaseId id) {
     const auto entry = holdings_.leases.extract(id);
-    if (entry.empty() || !entry.mapped().holder) {
+    if (entry.empty()) {
+        return;
+    }
+    unwatch(entry.mapped().word.borrow());
+    if (!entry.mapped().holder) {
         return;
     }
     Holder& holder = *entry.mapped().holder;
