@@ -6,8 +6,9 @@
 
 namespace iommud::ipc {
 
-inline constexpr int keeper_control_fd = 3;     // SEQPACKET
-inline constexpr int keeper_lifeline_fd = 4;    // a pipe's read end: hangs up when the vault dies
+inline constexpr int keeper_control_fd = 3;   // SEQPACKET
+inline constexpr int keeper_lifeline_fd = 4;  // a pipe's read end: hangs up when the vault dies
+inline constexpr int keeper_word_fd = 5;      // a pipe's write end: KeeperWords for the vault, which needs no exit then
 // With this argument, and a context in the place of the control channel, a keeper only says by its exit status whether
 // the kernel maps memory by file.
 inline constexpr const char* keeper_probe_argument = "--has-map-file";
@@ -50,13 +51,34 @@ struct KeeperAdd {
     auto fields() { return std::tie(devices, no_reset_allowed, vf_token); }
 };
 
+// Asked when an addition is over, however it ended: answered by KeeperDevices. Whatever the vault's child put into the
+// channel came before it, so that the answer is the truth about it.
+struct DevicesRequest {
+    static constexpr MessageType type = MessageType::devices_request;
+    auto fields() { return std::tie(); }
+};
+
+// How many of the lease's devices the keeper has: the first ones that it was told of, in that order.
+struct KeeperDevices {
+    static constexpr MessageType type = MessageType::keeper_devices;
+    std::uint32_t count = 0;
+    auto fields() { return std::tie(count); }
+};
+
 struct ReportRequest {
     static constexpr MessageType type = MessageType::report_request;
     auto fields() { return std::tie(); }
 };
 
-// A keeper's exit code when it has ended the DMA of a direct lease that was revoked: the vault kills the holder, and a
-// successor drains.
+// What a keeper tells the vault, a byte each, through a pipe: nobody can put a descriptor into one, so that reading and
+// closing it never waits. The vault acts on the word, never on the exit, which a client's descriptor can hold up.
+enum class KeeperWord : std::uint8_t {
+    dma_ended = 'E',  // for good, as far as this process goes: a stop of the vault need not wait for more
+    leaving = 'L',    // DMA has ended; what this process still holds may keep its exit for ever: a successor drains
+    revoked = 'R',    // the same of a direct lease that was revoked: the vault kills the holder first
+};
+
+// The exit code that goes with the word `revoked`.
 inline constexpr int keeper_exit_revoked = 3;
 
 // Ends the lease: holders are told ReleaseRequested, and after `grace_usec` Revoked; 0: at once.

@@ -14,6 +14,7 @@ inline constexpr std::uint32_t keeper_uid_base =
     0x70000000;  // the first account's, unless --keeper-uids says otherwise
 inline constexpr std::size_t max_lease_devices = most_lease_devices;
 inline constexpr std::size_t max_record = max_string;
+inline constexpr std::uint64_t max_grace_usec = 24ULL * 3600 * 1'000'000;  // of a take-back
 
 // ---- monitor -> vault
 
@@ -82,6 +83,15 @@ struct KillChild {
     auto fields() { return std::tie(kind, id); }
 };
 
+// Verb 4, of the holder of a direct lease: it is dead `grace_usec` from now and a second more, unless the lease has
+// ended by then. The keeper's word may end it sooner; nothing that the holder or its keeper waits for can put it off.
+struct CondemnHolder {
+    static constexpr MessageType type = MessageType::condemn_holder;
+    LeaseId lease = 0;
+    std::uint64_t grace_usec = 0;  // at most max_grace_usec
+    auto fields() { return std::tie(lease, grace_usec); }
+};
+
 // Verb 5: keep a value, and at most one descriptor (a listening socket), for the next monitor. Same name: replaced.
 struct Hold {
     static constexpr MessageType type = MessageType::hold;
@@ -108,7 +118,8 @@ struct VaultHello {
     auto fields() { return std::tie(protocol, kernel, last_lease, dropped_invariants, freed_memory); }
 };
 
-// Descriptors: the monitor's end of the keeper's channel, the keeper's pidfd.
+// Descriptors: the monitor's end of the keeper's channel, the keeper's pidfd. None: the keeper is still to come, with a
+// GrantResult; nobody may write to it before its first frame is there (hazard C25).
 struct HeldLease {
     static constexpr MessageType type = MessageType::held_lease;
     LeaseId lease = 0;
@@ -146,6 +157,7 @@ struct GrantResult {
     std::string message;
     auto fields() { return std::tie(lease, granted, code, message); }
 };
+// The vault's child is done, or there was none. Whether the keeper has got the devices is for the keeper to say.
 struct ExtendResult {
     static constexpr MessageType type = MessageType::extend_result;
     LeaseId lease = 0;
@@ -155,13 +167,15 @@ struct ExtendResult {
     auto fields() { return std::tie(lease, granted, code, message); }
 };
 
-// A keeper died without having finished; its successor unmaps and destroys. Descriptors as in HeldLease.
+// A keeper died without having finished, or is given up; its successor unmaps and destroys, and has its KeeperStart
+// already. Descriptors as in HeldLease.
 struct KeeperDied {
     static constexpr MessageType type = MessageType::keeper_died;
     LeaseId lease = 0;
     std::string status;
     bool revoked = false;  // it did not die: it has ended a revoked lease's DMA, and the vault has killed the holder
-    auto fields() { return std::tie(lease, status, revoked); }
+    bool left = false;     // it did not die: it has ended DMA, and its client's descriptors may keep it from its exit
+    auto fields() { return std::tie(lease, status, revoked, left); }
 };
 
 // The kernel has let go of everything; the vault has forgotten the lease.

@@ -48,6 +48,7 @@ enum class MessageType : std::uint32_t {
     kill_child = 68,
     hold = 69,
     unhold = 70,
+    condemn_holder = 71,
     // vault -> monitor
     vault_hello = 96,
     held_lease = 97,
@@ -66,6 +67,8 @@ enum class MessageType : std::uint32_t {
     keeper_report = 132,
     keeper_failed = 133,
     delivery = 134,
+    devices_request = 135,
+    keeper_devices = 136,
     // a vault's child that is not yet a keeper or worker -> vault
     child_report = 160,
 };

@@ -39,6 +39,9 @@ ControlEvent Control::receive() {
     if (type == static_cast<std::uint32_t>(ipc::MessageType::report_request)) {
         return decoded<ipc::ReportRequest>(packet);
     }
+    if (type == static_cast<std::uint32_t>(ipc::MessageType::devices_request)) {
+        return decoded<ipc::DevicesRequest>(packet);
+    }
     if (type == static_cast<std::uint32_t>(ipc::MessageType::take_back)) {
         return decoded<ipc::TakeBack>(packet);
     }

@@ -20,7 +20,8 @@ struct AddDevices {
 
 struct ControlNothing {};  // nothing to read, or a frame that this version does not know
 struct ControlLost {};     // hang-up, or rubbish: nobody answers for this keeper any more
-using ControlEvent = std::variant<ControlNothing, ControlLost, ipc::ReportRequest, ipc::TakeBack, AddDevices>;
+using ControlEvent =
+    std::variant<ControlNothing, ControlLost, ipc::ReportRequest, ipc::DevicesRequest, ipc::TakeBack, AddDevices>;
 
 class Control {
   public:
@@ -31,6 +32,7 @@ class Control {
 
     // False when it was dropped.
     bool report(const ipc::KeeperReport& report) const { return channel_.send(report) == ipc::SendResult::sent; }
+    void answer(const ipc::KeeperDevices& devices) const { static_cast<void>(channel_.send(devices)); }
     void report_failure(const Error& error) const;
 
   private:

@@ -8,9 +8,10 @@ namespace iommud::keeper {
 namespace {
 
 // Each request gets an answer. A queue holds fewer packets than this; a client that goes on writing gets a hang-up.
-void answer_the_rest(const LeaseChannel& channel) {
+void answer_the_rest(const LeaseChannel& channel, Parked& parked) {
     LeaseRequest request;
-    for (int left = 512; left > 0 && channel.receive(request) == LeaseReceive::request; --left) {
+    for (int left = 512; left > 0 && !parked.full() && channel.receive(request) == LeaseReceive::request; --left) {
+        parked.let_go(std::move(request.descriptor));
         if (channel.send(make_reply(request.request, IOMMUD_ERROR_LEASE_REVOKED, 0)) != LeaseSend::sent) {
             return;
         }
@@ -44,15 +45,25 @@ bool Holders::tell(const iommud_reply& event) const {
     });
 }
 
-void Holders::dismiss(std::optional<std::size_t> released_by, const iommud_reply& reply) {
+void Holders::dismiss(std::optional<std::size_t> released_by, const iommud_reply& reply, Parked& parked) {
     const iommud_reply revoked = make_event(IOMMUD_REVOKED, 0);
     for (std::size_t index = 0; index < channels_.size(); ++index) {
-        LeaseChannel& channel = channels_[index];
+        const LeaseChannel& channel = channels_[index];
         if (channel.open() && channel.send(index == released_by ? reply : revoked) == LeaseSend::sent) {
-            answer_the_rest(channel);
+            answer_the_rest(channel, parked);
         }
+    }
+}
+
+void Holders::close() {
+    for (LeaseChannel& channel : channels_) {
         channel.close();
     }
+}
+
+bool Holders::has_end(BorrowedFd descriptor) const {
+    return std::any_of(channels_.begin(), channels_.end(),
+                       [descriptor](const LeaseChannel& channel) { return channel.ends_in(descriptor); });
 }
 
 }  // namespace iommud::keeper

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "daemon/keeper/lease_channel.hpp"
+#include "daemon/keeper/parked.hpp"
 
 namespace iommud::keeper {
 
@@ -21,8 +22,14 @@ class Holders {
     // To every channel. False when one of them did not take it: that ends the lease.
     [[nodiscard]] bool tell(const iommud_reply& event) const;
 
-    // The lease has ended: says so to all but `released_by`, which gets `reply`; answers what was still asked; closes.
-    void dismiss(std::optional<std::size_t> released_by, const iommud_reply& reply);
+    // DMA has ended: says so to all but `released_by`, which gets `reply`, and answers what was still asked, as long as
+    // there is room in `parked` for what comes with it. Closes nothing that could wait.
+    void dismiss(std::optional<std::size_t> released_by, const iommud_reply& reply, Parked& parked);
+    // May wait for ever: see LeaseChannel::close().
+    void close();
+    // Whether closing `descriptor` cannot wait, and must not be put off either: a lease's own descriptor that is kept
+    // here would keep the lease alive.
+    [[nodiscard]] bool has_end(BorrowedFd descriptor) const;
 
   private:
     std::array<LeaseChannel, most_channels> channels_;

@@ -1,6 +1,7 @@
 #include "daemon/keeper/keeper.hpp"
 
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -10,7 +11,7 @@
 namespace iommud::keeper {
 
 Keeper::Keeper(Start start, std::unique_ptr<kernel::DmaContext> context, MapTable table, Control control,
-               UniqueFd lifeline, UniqueFd signals)
+               UniqueFd lifeline, UniqueFd word, UniqueFd signals)
     : start_(std::move(start)),
       context_(std::move(context)),
       memory_(*context_, start_.message.reserve, std::move(table)),
@@ -18,6 +19,7 @@ Keeper::Keeper(Start start, std::unique_ptr<kernel::DmaContext> context, MapTabl
       control_(std::move(control)),
       reporter_(control_),
       lifeline_(std::move(lifeline)),
+      word_(std::move(word)),
       signals_(std::move(signals)) {}
 
 ExitCode Keeper::run() {
@@ -29,7 +31,7 @@ ExitCode Keeper::run() {
     while (stage_ != Stage::done) {
         wait_and_dispatch();
     }
-    return abandoned_ ? ExitCode::abandoned : revoked_ ? ExitCode::revoked : ExitCode::released;
+    return abandoned_ ? ExitCode::abandoned : ExitCode::released;
 }
 
 Result<void> Keeper::refresh_geometry() {
@@ -89,29 +91,49 @@ void Keeper::end_dma() {
     if (!take_back_.end_dma()) {
         return;
     }
-    holders_.dismiss(released_by_, released_reply_);
-    take_back_.close_devices();
     if (revoked_) {
-        stage_ = Stage::done;  // a successor drains, when the vault has killed the holder
+        // Whoever hears it, the holder is killed: before it could map anew, and before anything is closed here.
+        static_cast<void>(holders_.tell(make_event(IOMMUD_REVOKED, 0)));
+        leave(ipc::KeeperWord::revoked);
+    }
+    // Monitor and vault know it before anything of the client's is closed, which may never return.
+    stage_ = Stage::destroying;
+    say(ipc::KeeperWord::dma_ended);
+    reporter_.set_mapped(0, 0, Clock::now());
+    reporter_.set_state(LeaseState::draining, Clock::now());
+    holders_.dismiss(released_by_, released_reply_, parked_);
+    destroy();
+}
+
+void Keeper::destroy() {
+    if (!take_back_.destroy()) {
         return;
     }
+    take_back_.close_devices();
+    // The holder of a direct lease goes on mapping, and somebody has to go on unmapping: not who may be kept waiting.
+    if (direct() && !abandoned_ && (parked_.any() || holders_.count() > 0)) {
+        leave(ipc::KeeperWord::leaving);
+    }
+    // A managed lease stays charged for as long as this waits. One of the parked may be of its own device.
+    holders_.close();
+    parked_.close();
     stage_ = Stage::draining;
-    reporter_.set_mapped(0, 0, Clock::now());
-    if (parked_count_ > 0) {
-        // DMA has ended, and that is known before these closes, which may never return. One may be of our own device.
-        reporter_.set_state(LeaseState::draining, Clock::now());
-        parked_ = {};
-        parked_count_ = 0;
-    }
     drain();
-    if (stage_ == Stage::draining) {
-        reporter_.set_state(LeaseState::draining, Clock::now());
-    }
+}
+
+void Keeper::say(ipc::KeeperWord word) const {
+    // Of one byte, into a pipe that nobody else writes to and that holds 64 KiB; a vault that is gone needs no word.
+    static_cast<void>(word_.valid() && ::write(word_.get(), &word, 1) == 1);
+}
+
+// The kernel closes what is left. That may take for ever, and nobody waits for it.
+void Keeper::leave(ipc::KeeperWord word) const {
+    say(word);
+    ::_exit(static_cast<int>(word == ipc::KeeperWord::revoked ? ExitCode::revoked : ExitCode::left));
 }
 
 void Keeper::drain() {
     if (take_back_.drained()) {
-        revoked_ = false;
         abandoned_ = false;
         stage_ = Stage::done;
     } else if (abandoned_) {
@@ -191,12 +213,15 @@ void Keeper::pass_time() {
             report_if_due();
             end_dma();
             return;
+        case Stage::destroying:
+            report_if_due();
+            destroy();
+            return;
         case Stage::draining:
             report_if_due();
             drain();
             if (stage_ == Stage::draining && holder_dies_ && Clock::now() >= *holder_dies_) {
-                revoked_ = true;
-                stage_ = Stage::done;
+                leave(ipc::KeeperWord::revoked);
             }
             return;
         case Stage::done:
@@ -230,14 +255,15 @@ void Keeper::handle_control() {
         reporter_.report(Clock::now());
     } else if (const auto* const take_back = std::get_if<ipc::TakeBack>(&event)) {
         handle_take_back(*take_back);
+    } else if (std::holds_alternative<ipc::DevicesRequest>(event)) {
+        control_.answer(ipc::KeeperDevices{static_cast<std::uint32_t>(device_count_)});
     } else if (auto* const add = std::get_if<AddDevices>(&event)) {
         handle_add(std::move(*add));
     }
 }
 
 void Keeper::handle_take_back(const ipc::TakeBack& message) {
-    constexpr std::uint64_t longest_grace = 24ULL * 3600 * 1000 * 1000;
-    const auto ends = Clock::now() + std::chrono::microseconds(std::min(message.grace_usec, longest_grace));
+    const auto ends = Clock::now() + std::chrono::microseconds(std::min(message.grace_usec, ipc::max_grace_usec));
     if (direct() && message.kill_holder) {
         holder_dies_ = std::min(holder_dies_.value_or(ends), ends);
     }

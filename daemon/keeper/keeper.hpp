@@ -23,20 +23,22 @@ enum class ExitCode : int {
     released = 0,   // the kernel has let go of everything
     failed = 1,     // never began, or an error that nobody can handle
     abandoned = 2,  // the vault died: DMA has ended, and nobody asks for the rest
+    left = 4,       // a successor drains
     revoked = ipc::keeper_exit_revoked,
 };
 
 class Keeper {
   public:
-    // `table` was made before memory was locked. `lifeline` hangs up when the vault dies; `signals` is readable when
-    // the process is asked to end.
+    // `table` was made before memory was locked. `lifeline` hangs up when the vault dies; `word` is where the vault
+    // reads KeeperWords; `signals` is readable when the process is asked to end.
     Keeper(Start start, std::unique_ptr<kernel::DmaContext> context, MapTable table, Control control, UniqueFd lifeline,
-           UniqueFd signals);
+           UniqueFd word, UniqueFd signals);
 
+    // Does not return where this process leaves to a successor what it might wait for for ever.
     [[nodiscard]] ExitCode run();
 
   private:
-    enum class Stage { serving, ending_dma, draining, done };
+    enum class Stage { serving, ending_dma, destroying, draining, done };
     struct Waiting;
 
     // The stages.
@@ -44,7 +46,10 @@ class Keeper {
     void handed_out();
     void begin_release();
     void end_dma();
+    void destroy();
     void drain();
+    void say(ipc::KeeperWord word) const;
+    [[noreturn]] void leave(ipc::KeeperWord word) const;
     void report_if_due();
 
     // One turn of the loop.
@@ -76,9 +81,9 @@ class Keeper {
     Control control_;
     Reporter reporter_;
     UniqueFd lifeline_;
+    UniqueFd word_;  // for the vault; invalid with a vault that reads none
     UniqueFd signals_;
-    std::array<UniqueFd, 16> parked_;  // descriptors of clients that it might take for ever to close
-    std::size_t parked_count_ = 0;
+    Parked parked_;
     std::size_t device_count_ = 0;
     Stage stage_ = Stage::serving;
     bool abandoned_ = false;

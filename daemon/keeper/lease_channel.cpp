@@ -15,6 +15,14 @@ struct OneDescriptor {
     alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> bytes{};
 };
 
+// A number that the kernel gives to a socket once and to no other ever; 0: no socket. Takes no lock of the socket's,
+// which its owner may hold for ever: recvmsg(2), with MSG_PEEK too, waits there in D state (hazard C21).
+std::uint64_t cookie_of(BorrowedFd descriptor) {
+    std::uint64_t cookie = 0;
+    socklen_t size = sizeof cookie;
+    return ::getsockopt(descriptor.get(), SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
 UniqueFd take_descriptor(msghdr& header) {
     const cmsghdr* const control = CMSG_FIRSTHDR(&header);
     if (control == nullptr || control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS ||
@@ -33,7 +41,12 @@ Result<std::pair<LeaseChannel, UniqueFd>> LeaseChannel::make() {
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) < 0) {
         return fail(ErrorCode::internal, errno_message("make a lease channel", errno));
     }
-    return std::pair(LeaseChannel(UniqueFd(ends[0])), UniqueFd(ends[1]));
+    UniqueFd clients(ends[1]);
+    return std::pair(LeaseChannel(UniqueFd(ends[0]), cookie_of(clients.borrow())), std::move(clients));
+}
+
+bool LeaseChannel::ends_in(BorrowedFd descriptor) const {
+    return open() && other_end_ != 0 && cookie_of(descriptor) == other_end_;
 }
 
 bool LeaseChannel::hung_up() const {
@@ -58,8 +71,9 @@ LeaseReceive LeaseChannel::receive(LeaseRequest& request) const {
         size = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     } while (size < 0 && errno == EINTR);
     if (size < 0) {
-        // ECONNRESET: the other end was closed with replies unread.
-        return errno == EAGAIN ? LeaseReceive::empty : errno == ECONNRESET ? LeaseReceive::closed : LeaseReceive::ended;
+        // ECONNRESET, once: the other end was closed with replies unread. What it had asked may still be there; then
+        // the hang-up follows.
+        return errno == EAGAIN || errno == ECONNRESET ? LeaseReceive::empty : LeaseReceive::ended;
     }
     request.descriptor = take_descriptor(header);
     if (size == 0) {

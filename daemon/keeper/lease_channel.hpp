@@ -36,14 +36,18 @@ enum class LeaseSend {
 class LeaseChannel {
   public:
     LeaseChannel() = default;
-    explicit LeaseChannel(UniqueFd socket) : socket_(std::move(socket)) {}
+    // `other_end`: the cookie of the client's end.
+    LeaseChannel(UniqueFd socket, std::uint64_t other_end) : socket_(std::move(socket)), other_end_(other_end) {}
 
     // Our end and the client's.
     [[nodiscard]] static Result<std::pair<LeaseChannel, UniqueFd>> make();
 
     [[nodiscard]] bool open() const { return socket_.valid(); }
     [[nodiscard]] BorrowedFd fd() const { return socket_.borrow(); }
+    // Drops what is unread, and with it descriptors of the client's, whose last close may wait for anybody.
     void close() { socket_.reset(); }
+    // Whether `descriptor` is the client's end of this very channel.
+    [[nodiscard]] bool ends_in(BorrowedFd descriptor) const;
 
     [[nodiscard]] LeaseReceive receive(LeaseRequest& request) const;
     [[nodiscard]] LeaseSend send(const iommud_reply& reply, BorrowedFd descriptor = {}) const;
@@ -54,6 +58,7 @@ class LeaseChannel {
     [[nodiscard]] LeaseSend send_bytes(std::span<const std::byte> bytes, BorrowedFd descriptor) const;
 
     UniqueFd socket_;
+    std::uint64_t other_end_ = 0;
 };
 
 inline constexpr std::size_t most_channels = 16;  // of one lease, at a time

@@ -1,4 +1,4 @@
-// iommud-keeper: holds one lease (DESIGN §2). Started by the vault only, with its channels as descriptors 3 and 4.
+// iommud-keeper: holds one lease (DESIGN §2). Started by the vault only, with its channels as descriptors 3 to 5.
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -36,7 +36,9 @@ UniqueFd take_signals() {
     ::sigaddset(&signals, SIGTERM);
     ::sigaddset(&signals, SIGINT);
     ::sigaddset(&signals, SIGHUP);
-    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    sigset_t blocked = signals;
+    ::sigaddset(&blocked, SIGPIPE);  // a word to a vault that is gone
+    ::pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
     return UniqueFd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
@@ -94,6 +96,7 @@ ExitCode run() {
     sandbox::forbid_dumps();
     UniqueFd signals = take_signals();
     UniqueFd lifeline = inherited(ipc::keeper_lifeline_fd);
+    UniqueFd word = inherited(ipc::keeper_word_fd);
     ipc::Channel channel(inherited(ipc::keeper_control_fd));
     if (!signals.valid() || !lifeline.valid() || !channel.open()) {
         return ExitCode::failed;
@@ -129,7 +132,7 @@ ExitCode run() {
         return ExitCode::released;  // likewise
     }
     Keeper keeper(*std::move(start), *std::move(context), std::move(table), std::move(control), std::move(lifeline),
-                  std::move(signals));
+                  std::move(word), std::move(signals));
     return keeper.run();
 }
 

@@ -15,8 +15,9 @@ struct MemoryVerdict {
     std::uint64_t page_size = 0;  // the memory's own: larger than a page for hugetlb
 };
 
-// Whether closing the descriptor cannot wait: a memfd's or a socket's cannot, while a FUSE server may keep a close of
-// its file waiting for ever (hazard H4). Asks no file system.
+// Whether closing the descriptor cannot wait: memory's cannot, while a FUSE server may keep a close of its file waiting
+// for ever, and the closer of a socket that is queued in another runs its linger (hazards H4, C20). Asks no file
+// system, and takes no lock.
 [[nodiscard]] bool closes_at_once(BorrowedFd descriptor);
 
 // Takes no lock that a client can hold: docs/PRIVSEP.md has each call (hazard C21).

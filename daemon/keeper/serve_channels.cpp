@@ -3,7 +3,6 @@
 
 #include "daemon/keeper/failpoint.hpp"
 #include "daemon/keeper/keeper.hpp"
-#include "daemon/keeper/memory_checks.hpp"
 
 namespace iommud::keeper {
 
@@ -25,14 +24,15 @@ void Keeper::handle_channel(std::size_t index) {
     let_go(std::move(request.descriptor));
 }
 
-// A close that waits for a client's FUSE server would keep this lease from being taken back. So what might wait stays
-// open until DMA has ended; a client that sends much of it ends its lease.
+// A close that waits for somebody would keep this lease from being taken back. A client that sends much of what may
+// wait ends its lease.
 void Keeper::let_go(UniqueFd descriptor) {
-    if (!descriptor.valid() || closes_at_once(descriptor.borrow())) {
+    if (!descriptor.valid() || holders_.has_end(descriptor.borrow())) {
         return;
     }
-    parked_[parked_count_++] = std::move(descriptor);
-    if (parked_count_ == parked_.size()) {
+    failpoint("park");
+    parked_.let_go(std::move(descriptor));
+    if (parked_.full()) {
         begin_release();
     }
 }

@@ -8,8 +8,12 @@ namespace iommud::keeper {
 
 bool TakeBack::end_dma() {
     failpoint("release");
-    if (memory_.unmap_all() != 0) {
-        return false;  // never given up: this is what ends DMA
+    return memory_.unmap_all() == 0;
+}
+
+bool TakeBack::destroy() {
+    if (attempts_ > 0) {
+        static_cast<void>(memory_.unmap_all());
     }
     context_.detach_devices();
     if (context_.destroy() != 0 && ++attempts_ < most_attempts) {

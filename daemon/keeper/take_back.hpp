@@ -1,6 +1,7 @@
 // Taking a lease back, in the order that makes it final (hazard C10): nobody reads the lease channels any more; all is
-// unmapped, which ends DMA; devices are detached and the address space is destroyed, so that nothing can be attached
-// again; the devices are closed, which resets them; then the kernel has to let go of what the client still holds.
+// unmapped, which ends DMA, since nobody else can map; devices are detached and the address space is destroyed, so that
+// nothing can be attached again; the devices are closed, which resets them; then the kernel has to let go of what the
+// client still holds.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +16,12 @@ class TakeBack {
     // Both outlive this.
     TakeBack(kernel::DmaContext& context, LeaseMemory& memory) : context_(context), memory_(memory) {}
 
-    // Tries once; true when DMA has ended for good and the devices may be closed. False: again in `pause_ms`.
+    // Tries once; true when all is unmapped. False: again in `pause_ms`; never given up.
     [[nodiscard]] bool end_dma();
-    // Waits for resets. Once, after end_dma().
+    // Tries once, after end_dma(); true when the devices may be closed. False: again in `pause_ms`. Unmaps again: a map
+    // of a predecessor that is stuck in the kernel may have been completed in between.
+    [[nodiscard]] bool destroy();
+    // Waits for resets. Once, after destroy().
     void close_devices();
     // Tries once; true when the kernel has let go of everything. False: again in `pause_ms`.
     [[nodiscard]] bool drained();

@@ -10,7 +10,6 @@
 namespace iommud::monitor {
 namespace {
 
-constexpr std::uint64_t most_grace_usec = 24ULL * 3600 * 1'000'000;
 constexpr std::size_t max_reason = 256;
 
 }  // namespace
@@ -21,10 +20,10 @@ void answer_revoke(Monitor& monitor, Connection& connection, const ipc::RevokeRe
         connection.fail_request(request.cookie, {ErrorCode::no_such_lease, fmt::format("no lease {}", request.lease)});
         return;
     }
-    if (request.grace_usec > most_grace_usec || request.reason.size() > max_reason) {
+    if (request.grace_usec > ipc::max_grace_usec || request.reason.size() > max_reason) {
         connection.fail_request(request.cookie, {ErrorCode::invalid_argument,
                                                  fmt::format("grace is at most {} usec, a reason at most {} bytes",
-                                                             most_grace_usec, max_reason)});
+                                                             ipc::max_grace_usec, max_reason)});
         return;
     }
     log::notice(fmt::format("lease {} is revoked by {}: {}", request.lease, connection.who().text(), request.reason),

@@ -13,9 +13,10 @@ namespace iommud::monitor {
 namespace {
 
 constexpr std::string_view tenant_prefix = "tenant/";
-// A keeper answers at once unless a client's descriptor holds it up (a FUSE server that does not answer). Long enough
-// for one that unmaps a large range just then.
-constexpr std::chrono::seconds patience_with_keepers{10};
+// A keeper begins at once, unless it hangs in the kernel or maps a large range just then; who has begun unmaps, which
+// takes seconds for a lot of memory. Whoever is killed wrongly has a successor that does the same.
+constexpr std::chrono::seconds patience_to_begin{2};
+constexpr std::chrono::seconds patience_to_unmap{30};
 
 log::Field lease_field(LeaseId id) {
     return {"IOMMUD_LEASE", std::to_string(id)};
@@ -61,7 +62,9 @@ void Keepers::held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pi
         record->memory = most_memory;
     }
     Lease& lease = monitor_.leases().open(std::move(*record));
-    lease.state = held.successor ? LeaseState::releasing : LeaseState::active;
+    lease.state = held.successor   ? LeaseState::releasing
+                  : channel.open() ? LeaseState::active
+                                   : LeaseState::granting;  // a GrantResult or KeeperDied brings the keeper
     Result<Charge> charge = monitor_.ledger().charge_existing(
         lease.record.account_uid,
         limits_of(monitor_.policy().current(), lease.record.account_uid, lease.record.account_groups),
@@ -71,10 +74,19 @@ void Keepers::held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pi
         throw Fatal(charge.error().message);
     }
     lease.charge = std::move(*charge);
-    attach(lease, std::move(channel), std::move(pidfd));
-    lease.keeper->send(ipc::ReportRequest{});
     if (lease.record.mode != Mode::managed) {
         lease.mapped = lease.record.memory;
+    }
+    if (!channel.open()) {
+        return;
+    }
+    attach(lease, std::move(channel), std::move(pidfd));
+    lease.keeper->send(ipc::ReportRequest{});
+    if (held.successor) {
+        be_patient(lease, patience_to_unmap);
+    } else {
+        // The last monitor may have been told of an addition, or this record may have come of one that failed.
+        lease.keeper->send(ipc::DevicesRequest{});
     }
 }
 
@@ -104,9 +116,9 @@ void Keepers::granted(const ipc::GrantResult& result, ipc::Channel channel, Uniq
     }
     if (result.granted) {
         attach(*lease, std::move(channel), std::move(pidfd));
-        if (lease->patience) {
-            // It was taken back while there was no keeper to tell.
-            const auto left = lease->patience->expiry() - patience_with_keepers - std::chrono::steady_clock::now();
+        if (lease->taken_back) {
+            // While there was no keeper to tell.
+            const auto left = *lease->taken_back - std::chrono::steady_clock::now();
             const auto usec = std::chrono::duration_cast<std::chrono::microseconds>(left).count();
             lease->keeper->send(ipc::TakeBack{.grace_usec = static_cast<std::uint64_t>(std::max<std::int64_t>(usec, 0)),
                                               .reason = "taken back before it was given",
@@ -118,11 +130,38 @@ void Keepers::granted(const ipc::GrantResult& result, ipc::Channel channel, Uniq
     ended(ipc::LeaseEnded{.lease = result.lease});
 }
 
+// The vault's child may have died between what it sent the keeper and what it said of it: the keeper has the last word.
+// Without one the lease is ending, and gives everything back at its end.
 void Keepers::extended(const ipc::ExtendResult& result) {
     Lease* lease = monitor_.leases().find(result.lease);
-    if (lease != nullptr && !result.granted) {
-        failed(*lease, ipc::KeeperFailed{.code = result.code, .message = result.message});
+    if (lease != nullptr && lease->keeper) {
+        lease->addition_error = Error{result.code, result.message};
+        lease->keeper->send(ipc::DevicesRequest{});
     }
+}
+
+void Keepers::devices(Lease& lease, const ipc::KeeperDevices& has) {
+    const std::size_t known = lease.record.devices.size();
+    if (has.count == 0) {
+        return;  // it has given none out yet, and that will be told, too
+    }
+    if (has.count > known) {
+        kill(lease, "has more devices than it was given");
+        return;
+    }
+    if (has.count == known) {
+        if (!lease.adding.empty() && lease.record.mode != Mode::managed) {
+            given_unbound(lease);
+        }
+        lease.addition.reset();
+        lease.adding.clear();
+        return;
+    }
+    if (lease.adding.empty()) {  // this monitor's predecessor asked for them
+        lease.adding.assign(lease.record.devices.begin() + has.count, lease.record.devices.end());
+    }
+    const Error& error = lease.addition_error;
+    failed(lease, ipc::KeeperFailed{.code = error.code, .message = error.message});
 }
 
 void Keepers::packet(LeaseId id, const ipc::Packet& packet) {
@@ -134,6 +173,8 @@ void Keepers::packet(LeaseId id, const ipc::Packet& packet) {
         report(*lease, *message);
     } else if (const auto failure = ipc::decode<ipc::KeeperFailed>(packet.bytes)) {
         failed(*lease, *failure);
+    } else if (const auto has = ipc::decode<ipc::KeeperDevices>(packet.bytes)) {
+        devices(*lease, *has);
     } else {
         kill(*lease, "sent a malformed frame");
     }
@@ -150,6 +191,7 @@ void Keepers::report(Lease& lease, const ipc::KeeperReport& report) {
     }
     const bool delivered = lease.state == LeaseState::granting && report.state == LeaseState::active;
     const bool dma_ended = lease.state < LeaseState::draining && report.state == LeaseState::draining;
+    const bool begun = lease.state < LeaseState::releasing && report.state == LeaseState::releasing;
     const bool direct = lease.record.mode != Mode::managed;
     const bool only_mapped = report.state == lease.state && lease.adding.empty();
     lease.mapped = direct ? lease.record.memory : report.mapped;  // what its holder maps is not for the keeper to see
@@ -164,18 +206,20 @@ void Keepers::report(Lease& lease, const ipc::KeeperReport& report) {
     }
     if (report.state == LeaseState::active) {
         remember_tenants(lease, report.no_reset);
-        if (direct && (delivered || !lease.adding.empty())) {
+        if (direct && delivered) {
             given_unbound(lease);
         }
-        lease.addition.reset();
-        lease.adding.clear();
     }
     if (only_mapped) {
         monitor_.views().mapped_changed(lease);
     } else {
         monitor_.views().lease_changed(lease);
     }
+    if (begun) {
+        be_patient(lease, patience_to_unmap);
+    }
     if (dma_ended) {
+        lease.patience.reset();
         answer_releases(lease);
     }
 }
@@ -205,6 +249,9 @@ void Keepers::died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd 
         log::notice(
             fmt::format("lease {} is unmapped, and its holder (pid {}) killed", death.lease, lease->record.holder_pid),
             {lease_field(death.lease)});
+    } else if (death.left) {
+        log::notice(fmt::format("the keeper of lease {} {}; its successor drains", death.lease, death.status),
+                    {lease_field(death.lease)});
     } else {
         log::error(fmt::format("the keeper of lease {} {}; its successor ends the lease", death.lease, death.status),
                    {lease_field(death.lease)});
@@ -213,6 +260,7 @@ void Keepers::died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd 
     fail_waiter(lease->addition, Error{ErrorCode::internal, "the lease's keeper died"});
     lease->state = LeaseState::releasing;  // where a successor begins, also after one that drained
     attach(*lease, std::move(channel), std::move(pidfd));
+    be_patient(*lease, patience_to_unmap);
     if (lease->condemned && !death.revoked) {
         lease->keeper->send(ipc::TakeBack{.grace_usec = 0, .reason = "revoked", .kill_holder = true});
     }
@@ -256,12 +304,23 @@ void Keepers::answer_releases(Lease& lease) {
 }
 
 void Keepers::take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason, bool revoked) {
+    const std::chrono::microseconds grace(grace_usec);
     lease.condemned = lease.condemned || (revoked && lease.record.mode != Mode::managed);
+    if (revoked && lease.condemned) {
+        monitor_.vault().send(ipc::CondemnHolder{.lease = lease.record.id, .grace_usec = grace_usec});
+    }
     if (lease.keeper) {
         lease.keeper->send(ipc::TakeBack{.grace_usec = grace_usec, .reason = reason, .kill_holder = lease.condemned});
     }
+    lease.taken_back = std::chrono::steady_clock::now() + grace;
+    if (lease.state < LeaseState::releasing) {
+        be_patient(lease, grace + patience_to_begin);
+    }
+}
+
+void Keepers::be_patient(Lease& lease, std::chrono::microseconds patience) {
     lease.patience.emplace(monitor_.io());
-    lease.patience->expires_after(std::chrono::microseconds(grace_usec) + patience_with_keepers);
+    lease.patience->expires_after(patience);
     lease.patience->async_wait([this, id = lease.record.id](const boost::system::error_code& error) {
         if (!error) {
             lose_patience(id);
@@ -280,8 +339,8 @@ void Keepers::given_unbound(const Lease& lease) {
 
 void Keepers::lose_patience(LeaseId id) {
     const Lease* lease = monitor_.leases().find(id);
-    if (lease != nullptr && lease->state < LeaseState::releasing) {
-        kill(*lease, "does not end its lease");
+    if (lease != nullptr && lease->state < LeaseState::draining) {
+        kill(*lease, lease->state < LeaseState::releasing ? "does not end its lease" : "does not end its lease's DMA");
     }
 }
 

@@ -22,9 +22,10 @@ class Keepers {
     void died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd pidfd);
     void ended(const ipc::LeaseEnded& end);
 
-    // Ends a lease: holders are asked, and after `grace_usec` it is over. A keeper that has not begun to release by
-    // then, and some time more, is replaced by its successor. `revoked`: a direct lease's holder, who could go on
-    // mapping in its context, is killed unless the lease has ended by then.
+    // Ends a lease: holders are asked, and after `grace_usec` it is over. A keeper that has not begun to release two
+    // seconds after that, or not unmapped half a minute after it began, is replaced by its successor, whether it can be
+    // killed or not. `revoked`: a direct lease's holder, who could go on mapping in its context, is killed unless the
+    // lease has ended by then.
     void take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason, bool revoked = false);
 
     // The devices of `asked` that `account` may have through `endpoint` although they may not have a working reset:
@@ -44,7 +45,9 @@ class Keepers {
     void packet(LeaseId id, const ipc::Packet& packet);
     void channel_ended(LeaseId id, const std::string& why);
     void report(Lease& lease, const ipc::KeeperReport& report);
+    void devices(Lease& lease, const ipc::KeeperDevices& has);
     void failed(Lease& lease, const ipc::KeeperFailed& failure);
+    void be_patient(Lease& lease, std::chrono::microseconds patience);
     void lose_patience(LeaseId id);
     void given_unbound(const Lease& lease);
     void kill(const Lease& lease, const char* fault);

@@ -29,12 +29,14 @@ struct Lease {
     std::optional<Charge> charge;
     std::shared_ptr<AsyncChannel> keeper;  // empty until the vault has granted
     UniqueFd keeper_pidfd;
-    std::optional<Waiter> grant;                        // who waits for the descriptors
-    std::optional<boost::asio::steady_timer> patience;  // a keeper that was told to end the lease: until it does
-    std::vector<Waiter> releases;                       // who waits for DMA to have ended
-    bool condemned = false;                             // revoked: its holder, in mode direct, does not outlive it
-    std::vector<PciAddress> adding;                     // devices of an Add that is under way, not yet in the record
-    std::optional<Waiter> addition;                     // who waits for those
+    std::optional<Waiter> grant;                                      // who waits for the descriptors
+    std::optional<boost::asio::steady_timer> patience;                // with a keeper that is to end DMA: until it has
+    std::optional<std::chrono::steady_clock::time_point> taken_back;  // or will be, by then
+    std::vector<Waiter> releases;                                     // who waits for DMA to have ended
+    bool condemned = false;          // revoked: its holder, in mode direct, does not outlive it
+    std::vector<PciAddress> adding;  // devices of an Add that is under way, not yet in the record
+    std::optional<Waiter> addition;  // who waits for those
+    Error addition_error;            // what the vault said of the last addition
 };
 
 class LeaseBook {

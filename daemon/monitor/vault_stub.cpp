@@ -56,7 +56,8 @@ void VaultStub::packet(ipc::Packet& received) {
     if (type == MessageType::vault_hello) {
         handlers_.hello(expect<ipc::VaultHello>(received));
     } else if (type == MessageType::held_lease) {
-        auto [channel, pidfd] = keeper_of(received);
+        const bool to_come = received.fds.empty();
+        auto [channel, pidfd] = to_come ? std::pair<ipc::Channel, UniqueFd>() : keeper_of(received);
         handlers_.held_lease(expect<ipc::HeldLease>(received), std::move(channel), std::move(pidfd));
     } else if (type == MessageType::held_thing) {
         UniqueFd held = received.fds.empty() ? UniqueFd() : std::move(received.fds[0]);

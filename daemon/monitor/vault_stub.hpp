@@ -13,7 +13,8 @@ namespace iommud::monitor {
 
 class VaultStub {
   public:
-    // What the vault says. A keeper's channel and pidfd come with it where the frame has them.
+    // What the vault says. A keeper's channel and pidfd come with it where the frame has them; a lease may be held
+    // whose keeper is still to come.
     struct Handlers {
         std::function<void(const ipc::VaultHello&)> hello;
         std::function<void(const ipc::HeldLease&, ipc::Channel keeper, UniqueFd pidfd)> held_lease;

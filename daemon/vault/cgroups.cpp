@@ -14,6 +14,20 @@ namespace {
 
 constexpr std::uint64_t workers_memory = 2 * GiB;  // 1,088 workers of 1.5 MiB, and their sockets' buffers
 
+constexpr std::string_view root = "/sys/fs/cgroup";
+
+// Of this process, below `root`; with a slash first.
+Result<std::string> own_cgroup() {
+    const auto own = read_small("/proc/self/cgroup");
+    if (!own) {
+        return tl::unexpected(own.error());
+    }
+    if (!own->starts_with("0::/") || *own == "0::/" || own->find('\n') != std::string::npos) {
+        return fail(ErrorCode::internal, "/proc/self/cgroup is '" + *own + "'");
+    }
+    return own->substr(3);
+}
+
 template <class T>
 T or_fatal(Result<T> result) {
     if (!result) {
@@ -37,17 +51,26 @@ Result<void> make_folder(const std::string& path) {
 }  // namespace
 
 Cgroups::Cgroups() {
-    const std::string own = or_fatal(read_small("/proc/self/cgroup"));
-    if (!own.starts_with("0::/") || own == "0::/" || own.find('\n') != std::string::npos) {
-        or_fatal<void>(fail(ErrorCode::internal, "/proc/self/cgroup is '" + own + "'"));
-    }
-    base_ = "/sys/fs/cgroup" + own.substr(3);
+    base_ = fmt::format("{}{}", root, or_fatal(own_cgroup()));
     or_fatal(make_folder(base_ + "/vault"));
     or_fatal(enter_cgroup(base_ + "/vault"));
     or_fatal(write_small(base_ + "/cgroup.subtree_control", "+memory +pids"));
     or_fatal(make_folder(workers()));
     or_fatal(write_small(workers() + "/pids.max", std::to_string(2 * ipc::max_worker_slot)));
     or_fatal(write_small(workers() + "/memory.max", std::to_string(workers_memory)));
+}
+
+Result<void> Cgroups::give_back() {
+    constexpr std::string_view control = "/.control";
+    auto own = own_cgroup();
+    if (own && !own->ends_with(control)) {
+        return fail(ErrorCode::invalid_argument,
+                    "--after-stop is for ExecStopPost=, in the cgroup .control, and not in " + *own);
+    }
+    return own.and_then([control](const std::string& path) {
+        const std::string_view unit = std::string_view(path).substr(0, path.size() - control.size());
+        return write_small(fmt::format("{}{}/cgroup.subtree_control", root, unit), "-memory -pids");
+    });
 }
 
 Result<std::string> Cgroups::account(std::uint32_t keepers_uid) const {

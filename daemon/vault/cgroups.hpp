@@ -15,6 +15,10 @@ class Cgroups {
     // Needs a delegated cgroup v2 with the memory and pids controllers. Throws Fatal.
     Cgroups();
 
+    // For ExecStopPost=, in the cgroup ".control" of the unit: takes the controllers from the account's cgroups, so
+    // that systemd may start a vault beside a process that is left in one of them (hazard C15).
+    [[nodiscard]] static Result<void> give_back();
+
     // Folders; the child that belongs there enters by itself, because that can take 30 ms.
     [[nodiscard]] std::string workers() const { return base_ + "/workers"; }
     [[nodiscard]] Result<std::string> account(std::uint32_t keepers_uid) const;

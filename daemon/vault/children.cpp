@@ -31,9 +31,49 @@ void Vault::signal(const Child& child, int number) const {
         ::syscall(SYS_pidfd_send_signal, child.pidfd.get(), number, nullptr, 0));  // or it is gone already
 }
 
-void Vault::abandon(Child child) {
+void Vault::abandon(Child child, LeaseId lease, std::uint32_t account_uid) {
     watch(child.pidfd.borrow(), Source::other, next_abandoned_);
-    abandoned_.emplace(next_abandoned_++, std::move(child));
+    holdings_.abandoned.emplace(next_abandoned_++, Abandoned{std::move(child), account_uid, lease});
+}
+
+void Vault::on_abandoned(std::uint64_t number) {
+    const auto entry = holdings_.abandoned.find(number);
+    if (entry == holdings_.abandoned.end()) {
+        return;
+    }
+    const auto exit = reap(entry->second.child);
+    if (!exit) {
+        return;
+    }
+    if (const LeaseId lease = entry->second.lease; lease != 0) {
+        log::notice(
+            fmt::format("process {}, which lease {} had given up, {}", entry->second.child.pid, lease, exit->text),
+            {{"IOMMUD_LEASE", std::to_string(lease)}});
+    }
+    holdings_.abandoned.erase(entry);
+}
+
+// A process that waits in the kernel, uninterruptibly, dies when that ends: never, if a client so wishes (hazard C21).
+void Vault::kill_keeper(Lease& lease) {
+    constexpr std::chrono::seconds until_it_is_dead{1};
+    signal(lease.child, SIGKILL);
+    if (std::exchange(lease.doomed, lease.child.pid) != lease.child.pid) {
+        schedule(Due::stuck, until_it_is_dead, lease.start.lease);
+    }
+}
+
+// What it still maps in that one call, if it is in one, its successor finds while it drains.
+void Vault::give_up_stuck(Lease& lease) {
+    on_word(lease.start.lease);
+    if (lease.doomed != lease.child.pid || (lease.phase != Phase::running && lease.phase != Phase::cleaning)) {
+        return;  // it has said that it leaves; or it has opened nothing yet, and nobody has a device
+    }
+    log::error(
+        fmt::format("lease {}: process {} waits in the kernel and cannot be killed; its successor does not wait for it",
+                    lease.start.lease, lease.child.pid),
+        {{"IOMMUD_LEASE", std::to_string(lease.start.lease)}});
+    abandon(std::move(lease.child), lease.start.lease, lease.account_uid);
+    start_successor(lease, "waits in the kernel and cannot be killed");
 }
 
 Result<std::optional<Place>> Vault::place_of(std::uint32_t account_uid) {
@@ -65,6 +105,11 @@ Result<void> Vault::start_keeper(Lease& lease, BorrowedFd delivery) {
     lease.child = std::move(keeper->child);
     lease.control = std::move(keeper->control);
     lease.report = std::move(keeper->report);
+    unwatch(lease.word.borrow());
+    lease.word = std::move(keeper->word);
+    watch(lease.word.borrow(), Source::word, lease.start.lease);
+    lease.dma_ended = false;
+    lease.doomed = -1;
     lease.first_memlock = lease.start.memlock;
     lease.first_memory_max = lease.memory_max;
     lease.limited = false;
@@ -106,19 +151,20 @@ void Vault::limit_cgroup_of(std::uint32_t account_uid, std::uint64_t memory_max)
     }
 }
 
-void Vault::start_successor(Lease& lease, const std::string& how_it_died, bool revoked) {
+void Vault::start_successor(Lease& lease, const std::string& how_it_died, Went went) {
     const LeaseId id = lease.start.lease;
     close_report(lease.report);
     lease.start.role = ipc::KeeperRole::successor;
     if (const auto started = start_keeper(lease, BorrowedFd()); !started) {
         log::error(fmt::format("lease {}: no successor yet: {}", id, started.error().message));
+        lease.dma_ended = false;
         lease.phase = Phase::between;
         schedule(Due::successor, back_off(++lease.deaths + 1), id);
         return;
     }
     lease.phase = Phase::cleaning;
     const std::array<BorrowedFd, 2> fds{lease.control.fd(), lease.child.pidfd.borrow()};
-    tell(ipc::KeeperDied{id, how_it_died, revoked}, fds);
+    tell(ipc::KeeperDied{id, how_it_died, went == Went::revoked, went == Went::left}, fds);
 }
 
 void Vault::on_worker_exit(std::uint32_t slot) {
@@ -171,7 +217,43 @@ void Vault::on_report(LeaseId id) {
     }
 }
 
+// A pipe carries nothing that would have to be closed.
+void Vault::on_word(LeaseId id) {
+    Lease* lease = holdings_.find(id);
+    std::array<ipc::KeeperWord, 8> words{};
+    const ssize_t count =
+        lease == nullptr || !lease->word.valid() ? -1 : ::read(lease->word.get(), words.data(), words.size());
+    if (count == 0) {
+        unwatch(lease->word.borrow());
+        lease->word.reset();
+    }
+    for (ssize_t i = 0; i < count; ++i) {
+        const ipc::KeeperWord word = words[static_cast<std::size_t>(i)];
+        if (word == ipc::KeeperWord::dma_ended) {
+            lease->dma_ended = true;
+        } else if (word == ipc::KeeperWord::leaving || word == ipc::KeeperWord::revoked) {
+            return keeper_leaves(*lease, word == ipc::KeeperWord::revoked);
+        } else {
+            return kill_keeper(*lease);  // it is no keeper of ours any more
+        }
+    }
+}
+
+// Its exit may be held up by what its client gave it, for as long as the client likes (hazard C22).
+void Vault::keeper_leaves(Lease& lease, bool revoked) {
+    on_report(lease.start.lease);
+    if (lease.phase != Phase::running && lease.phase != Phase::cleaning) {
+        return kill_keeper(lease);
+    }
+    if (revoked && lease.holder) {
+        lease.holder->kill();
+    }
+    abandon(std::move(lease.child), lease.start.lease, lease.account_uid);
+    start_successor(lease, "has ended DMA and leaves the rest", revoked ? Went::revoked : Went::left);
+}
+
 void Vault::on_keeper_exit(LeaseId id) {
+    on_word(id);  // may have put a successor in its place, whose exit this is not
     Lease* lease = holdings_.find(id);
     const auto exit = lease == nullptr ? std::nullopt : reap(lease->child);
     if (!exit) {
@@ -184,7 +266,7 @@ void Vault::on_keeper_exit(LeaseId id) {
     const bool failed = lease->phase == Phase::opening;
     if (!failed && exit->revoked && lease->holder) {
         lease->holder->kill();
-        return start_successor(*lease, exit->text, true);
+        return start_successor(*lease, exit->text, Went::revoked);
     }
     if (!failed && !exit->clean) {
         const std::string& why = lease->failure.message;
@@ -192,6 +274,7 @@ void Vault::on_keeper_exit(LeaseId id) {
                      {{"IOMMUD_LEASE", std::to_string(id)}});
         lease->failure = {};
         lease->phase = Phase::between;
+        lease->dma_ended = false;
         const auto wait = back_off(++lease->deaths);
         return wait.count() == 0 ? start_successor(*lease, exit->text) : schedule(Due::successor, wait, id);
     }
@@ -222,19 +305,16 @@ void Vault::on_extension(LeaseId id, bool exited) {
     }
     const auto report = ipc::decode<ipc::ChildReport>(packet.bytes);
     const bool granted = report && report->ok;
-    if (granted) {
-        lease->record = std::move(extension.record);
+    if (report && !report->ok) {  // the one case in which the keeper cannot have them
+        lease->record = std::move(extension.old_record);
     }
-    const bool asked_by_this = extension.asked_by == link_.generation();
     close_report(extension.report);
     if (!exit) {
         abandon(std::move(extension.child));
     }
     lease->extension.reset();
-    if (asked_by_this) {
-        tell(ipc::ExtendResult{id, granted, report ? report->code : ErrorCode::device_busy,
-                               report ? report->message : "the device's node could not be opened"});
-    }
+    tell(ipc::ExtendResult{id, granted, report ? report->code : ErrorCode::device_busy,
+                           report ? report->message : "the device's node could not be opened"});
 }
 
 }  // namespace iommud::vault

@@ -134,6 +134,7 @@ void Vault::on_sweep_exit(LeaseId id, bool clean) {
 
 void Vault::forget_lease(LeaseId id) {
     const Lease& lease = holdings_.leases.at(id);
+    unwatch(lease.word.borrow());
     const std::optional<uid_t> settled = lease.settles;
     const std::optional<Error> refused = lease.refused;
     const bool asked_by_this = lease.asked_by == link_.generation();

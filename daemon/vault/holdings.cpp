@@ -41,6 +41,12 @@ Lease* Holdings::find(LeaseId id) {
     return found == leases.end() ? nullptr : &found->second;
 }
 
+std::size_t Holdings::given_up(std::uint32_t account_uid) const {
+    return static_cast<std::size_t>(std::count_if(abandoned.begin(), abandoned.end(), [account_uid](const auto& entry) {
+        return entry.second.lease != 0 && entry.second.account_uid == account_uid;
+    }));
+}
+
 std::uint64_t Holdings::direct_reserve(uid_t holder) const {
     std::uint64_t sum = 0;
     for (const auto& [id, lease] : leases) {

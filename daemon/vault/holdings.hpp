@@ -16,6 +16,9 @@
 
 namespace iommud::vault {
 
+// Processes of one account that were given up and are not gone. With so many it gets no further lease.
+inline constexpr std::size_t most_given_up = 8;
+
 struct Child {
     pid_t pid = -1;
     UniqueFd pidfd;
@@ -36,8 +39,7 @@ enum class Phase {
 struct Extension {
     Child child;
     ipc::Channel report;
-    ipc::Bytes record;
-    std::uint64_t asked_by = 0;
+    ipc::Bytes old_record;  // of the lease, should the child say that it failed
 };
 
 struct Lease {
@@ -52,14 +54,18 @@ struct Lease {
     ipc::Bytes record;
     std::uint64_t asked_by = 0;  // the monitor connection that waits for the GrantResult
     Phase phase = Phase::opening;
-    ipc::Channel control;  // the monitor's end of the keeper's channel
-    ipc::Channel report;   // while opening
+    ipc::Channel control;    // the monitor's end of the keeper's channel
+    ipc::Channel report;     // while opening
+    UniqueFd word;           // where the keeper says KeeperWords; invalid once it has closed its end
+    bool dma_ended = false;  // by the word of the keeper that runs now
     Child child;
-    UniqueFd context;  // the inert copy; invalid on the simulated kernel
-    Error failure;     // while opening: what the child reported
+    pid_t doomed = -1;  // the child that was sent SIGKILL
+    UniqueFd context;   // the inert copy; invalid on the simulated kernel
+    Error failure;      // while opening: what the child reported
     unsigned deaths = 0;
     std::optional<Extension> extension;
     std::optional<Holder> holder;  // of a direct lease, until it settles
+    std::optional<std::chrono::steady_clock::time_point> holder_dies;
     std::optional<uid_t> settles;  // then: whose processes' limits
     std::optional<Error> refused;  // and what the monitor is told at the end, when the lease was never granted
     unsigned sweeps = 0;
@@ -69,6 +75,13 @@ struct Lease {
 struct Raised {
     rlim_t own = 0;      // the most that a holder had by itself
     rlim_t highest = 0;  // the most that we gave one
+};
+
+// A child that nobody waits for: it is reaped when it ends, if it ever does.
+struct Abandoned {
+    Child child;
+    std::uint32_t account_uid = ~0U;  // of a keeper that was given up
+    LeaseId lease = 0;                // likewise; 0: of none
 };
 
 struct Thing {
@@ -81,6 +94,7 @@ struct Holdings {
     std::map<std::uint32_t, Child> workers;  // by slot
     std::map<std::string, Thing> things;
     std::map<uid_t, Raised> raised;  // of users with direct leases, until the last has settled
+    std::map<std::uint64_t, Abandoned> abandoned;
     LeaseId last_lease = 0;
 
     // Whether a request fits what is there. An error is a monitor that lies or has lost count: it is dropped.
@@ -91,6 +105,8 @@ struct Holdings {
     [[nodiscard]] Result<void> room_for(const ipc::Hold& request) const;
 
     [[nodiscard]] Lease* find(LeaseId id);
+    // How many keepers of the account were given up and have not ended.
+    [[nodiscard]] std::size_t given_up(std::uint32_t account_uid) const;
     // What the uid's direct leases have reserved: as much as it may have locked.
     [[nodiscard]] std::uint64_t direct_reserve(uid_t holder) const;
     // Whether a lease of the uid is direct, or was and has not settled.

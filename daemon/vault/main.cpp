@@ -103,6 +103,13 @@ int main(int argc, char** argv) {
     if (!*options) {
         return 0;
     }
+    if ((*options)->after_stop) {
+        const auto given_back = iommud::vault::Cgroups::give_back();
+        if (!given_back) {
+            iommud::log::error("the next vault may not start: " + given_back.error().message);
+        }
+        return given_back ? 0 : 1;
+    }
     if ((*options)->verbose) {
         iommud::log::set_most_verbose(iommud::log::Priority::debug);
     }

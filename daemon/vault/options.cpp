@@ -15,6 +15,7 @@ namespace {
 constexpr const char* usage =
     "usage: iommud-vault [--kernel auto|simulated] [--run DIR] [--libexec DIR]\n"
     "                    [--keeper-uids FIRST-LAST] [--worker-uids FIRST-LAST] [--verbose]\n"
+    "       iommud-vault --after-stop\n"
     "Opens VFIO and IOMMU nodes for iommud; started by iommud-vault.service. See iommud(8).\n";
 
 std::vector<std::string_view> split(std::string_view line, char separator) {
@@ -39,15 +40,16 @@ std::optional<std::uint32_t> parse_id(std::string_view text) {
 }  // namespace
 
 Result<std::optional<Options>> parse_options(int argc, char** argv) {
-    constexpr std::array<option, 9> known{{{"kernel", required_argument, nullptr, 'k'},
-                                           {"run", required_argument, nullptr, 'r'},
-                                           {"libexec", required_argument, nullptr, 'l'},
-                                           {"config", required_argument, nullptr, 'c'},
-                                           {"keeper-uids", required_argument, nullptr, 'K'},
-                                           {"worker-uids", required_argument, nullptr, 'W'},
-                                           {"verbose", no_argument, nullptr, 'v'},
-                                           {"help", no_argument, nullptr, 'h'},
-                                           {}}};
+    constexpr std::array<option, 10> known{{{"kernel", required_argument, nullptr, 'k'},
+                                            {"run", required_argument, nullptr, 'r'},
+                                            {"libexec", required_argument, nullptr, 'l'},
+                                            {"config", required_argument, nullptr, 'c'},
+                                            {"keeper-uids", required_argument, nullptr, 'K'},
+                                            {"worker-uids", required_argument, nullptr, 'W'},
+                                            {"after-stop", no_argument, nullptr, 'a'},
+                                            {"verbose", no_argument, nullptr, 'v'},
+                                            {"help", no_argument, nullptr, 'h'},
+                                            {}}};
     Options options;
     // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
     for (int chosen = 0; (chosen = ::getopt_long(argc, argv, "", known.data(), nullptr)) != -1;) {
@@ -74,6 +76,9 @@ Result<std::optional<Options>> parse_options(int argc, char** argv) {
                     return tl::unexpected(range.error());
                 }
             case 'c':  // the monitor's: taken so that one set of options starts both; the vault reads no configuration
+                break;
+            case 'a':
+                options.after_stop = true;
                 break;
             case 'v':
                 options.verbose = true;

@@ -15,6 +15,7 @@ namespace iommud::vault {
 struct Options {
     bool simulated = false;
     bool verbose = false;
+    bool after_stop = false;  // no vault: what ExecStopPost= is for (Cgroups::give_back)
     std::string run = "/run/iommud";
     std::string libexec;  // where iommud-keeper and iommud-worker are; default: beside the vault
     UidRanges uids;

@@ -53,6 +53,9 @@ bool acceptable(const ipc::SetLimit& request, const ipc::Packet& packet) {
 bool acceptable(const ipc::KillChild&, const ipc::Packet& packet) {
     return packet.fds.empty();
 }
+bool acceptable(const ipc::CondemnHolder& request, const ipc::Packet& packet) {
+    return request.grace_usec <= ipc::max_grace_usec && packet.fds.empty();
+}
 bool acceptable(const ipc::Hold&, const ipc::Packet& packet) {
     const bool listener = packet.fds.size() == 1 && is_socket(packet.fds[0], SO_DOMAIN, AF_UNIX) &&
                           is_socket(packet.fds[0], SO_ACCEPTCONN, 1);

@@ -151,6 +151,7 @@ struct Spawner::Ends {
     const ipc::Channel& control;
     const ipc::Channel& keeper;
     const ipc::Channel& report;
+    BorrowedFd word;
     BorrowedFd delivery;
 };
 
@@ -175,13 +176,18 @@ Spawner::Spawner(const Options& options) : libexec_(options.libexec), verbose_(o
     lifeline_write_.reset(ends[1]);
 }
 
-void Spawner::execute(const char* name, BorrowedFd third, BorrowedFd fourth) const {
+void Spawner::execute(const char* name, std::array<BorrowedFd, 3> fds) const {
     constexpr int out_of_the_way = 64;
-    const UniqueFd third_copy(::fcntl(third.get(), F_DUPFD_CLOEXEC, out_of_the_way));
-    const UniqueFd fourth_copy(::fcntl(fourth.get(), F_DUPFD_CLOEXEC, out_of_the_way));
-    want(::dup2(third_copy.get(), 3) == 3, "dup2");
-    want(!fourth.valid() || ::dup2(fourth_copy.get(), 4) == 4, "dup2");
-    want(::close_range(fourth.valid() ? 5 : 4, ~0U, 0) == 0, "close_range");
+    constexpr int first = 3;
+    std::array<UniqueFd, 3> copies;
+    for (std::size_t i = 0; i < fds.size(); ++i) {
+        copies[i].reset(fds[i].valid() ? ::fcntl(fds[i].get(), F_DUPFD_CLOEXEC, out_of_the_way) : -1);
+    }
+    int next = first;
+    for (std::size_t i = 0; i < fds.size() && fds[i].valid(); ++i, ++next) {
+        want(::dup2(copies[i].get(), next) == next, "dup2");
+    }
+    want(::close_range(static_cast<unsigned>(next), ~0U, 0) == 0, "close_range");
     std::vector<char*> environment;
     for (const std::string& variable : environment_) {
         environment.push_back(const_cast<char*>(variable.c_str()));
@@ -203,30 +209,26 @@ Result<Child> Spawner::worker(const std::optional<Place>& place, BorrowedFd moni
             want(write_small("/proc/self/oom_score_adj", "0"));  // the vault's own -1000 is not for it
             settle_in(*place, 0);
         }
-        execute("iommud-worker", monitor_end, connection);
+        execute("iommud-worker", {monitor_end, connection, BorrowedFd()});
     };
     return fork_child(body, say);
 }
 
 void Spawner::become_keeper(const std::optional<Place>& place, const Lease& lease, const Ends& ends) const {
-    const bool successor = lease.start.role == ipc::KeeperRole::successor;
-    close_all_but({ends.control.fd(), ends.keeper.fd(), ends.report.fd(), ends.delivery, lifeline_read_.borrow(),
-                   lease.context.borrow()});
+    close_all_but(
+        {ends.control.fd(), ends.keeper.fd(), ends.report.fd(), ends.word, ends.delivery, lifeline_read_.borrow()});
     UniqueFd context;
-    std::vector<UniqueFd> devices;
-    std::vector<BorrowedFd> fds;
-    if (successor && lease.context.valid()) {
-        fds.push_back(lease.context.borrow());
+    if (lease.start.role == ipc::KeeperRole::keeper) {
+        std::vector<UniqueFd> devices;
+        std::vector<BorrowedFd> fds{ends.delivery};
+        if (place) {
+            context = want(open_context(lease.start.kernel));
+            devices = want(open_devices(lease.start.kernel, lease.start.devices));
+            fds = borrowed(devices);
+            fds.insert(fds.begin(), {context.borrow(), ends.delivery});
+        }
+        want(ends.control.send(lease.start, fds), "KeeperStart");
     }
-    if (!successor && place) {
-        context = want(open_context(lease.start.kernel));
-        devices = want(open_devices(lease.start.kernel, lease.start.devices));
-        fds = borrowed(devices);
-        fds.insert(fds.begin(), {context.borrow(), ends.delivery});
-    } else if (!successor) {
-        fds.push_back(ends.delivery);
-    }
-    want(ends.control.send(lease.start, fds), "KeeperStart");
     if (place) {
         want(limit_cgroup(place->cgroup, lease.memory_max));
         settle_in(*place, lease.start.memlock + keeper_own_memory);
@@ -234,25 +236,37 @@ void Spawner::become_keeper(const std::optional<Place>& place, const Lease& leas
     const std::array<BorrowedFd, 1> copy{context.borrow()};
     want(ends.report.send(ipc::ChildReport{true, {}, {}}, std::span(copy.data(), context.valid() ? 1 : 0)),
          "ChildReport");
-    execute("iommud-keeper", ends.keeper.fd(), lifeline_read_.borrow());
+    execute("iommud-keeper", {ends.keeper.fd(), lifeline_read_.borrow(), ends.word});
 }
 
 Result<NewKeeper> Spawner::keeper(const std::optional<Place>& place, const Lease& lease, BorrowedFd delivery) const {
     auto control = ipc::Channel::pair();
     auto report = ipc::Channel::pair();
-    if (!control || !report) {
+    std::array<int, 2> word{-1, -1};
+    const bool piped = ::pipe2(word.data(), O_CLOEXEC | O_NONBLOCK) == 0;
+    UniqueFd read_end(word[0]);
+    const UniqueFd write_end(word[1]);
+    if (!control || !report || !piped) {
         return fail(ErrorCode::internal, "no descriptors left for a keeper");
     }
     auto& [monitor_end, keeper_end] = *control;
     refuse_descriptors(monitor_end);
+    // The monitor hears of a successor as soon as it is there, and may have something to say to it.
+    if (lease.start.role == ipc::KeeperRole::successor) {
+        const std::array<BorrowedFd, 1> context{lease.context.borrow()};
+        if (monitor_end.send(lease.start, std::span(context.data(), lease.context.valid() ? 1 : 0)) !=
+            ipc::SendResult::sent) {
+            return fail(ErrorCode::internal, "cannot send KeeperStart to a successor");
+        }
+    }
     const ipc::Channel& child_end = report->second;
-    const Ends ends{monitor_end, keeper_end, child_end, delivery};
+    const Ends ends{monitor_end, keeper_end, child_end, write_end.borrow(), delivery};
     auto child = fork_child([this, &place, &lease, &ends] { become_keeper(place, lease, ends); },
                             [&child_end](const Error& error) { report_refusal(child_end, error); });
     if (!child) {
         return tl::unexpected(child.error());
     }
-    return NewKeeper{std::move(*child), std::move(monitor_end), std::move(report->first)};
+    return NewKeeper{std::move(*child), std::move(monitor_end), std::move(report->first), std::move(read_end)};
 }
 
 Result<Extension> Spawner::extension(const Lease& lease, const ipc::KeeperAdd& add, BorrowedFd delivery) const {
@@ -277,7 +291,7 @@ Result<Extension> Spawner::extension(const Lease& lease, const ipc::KeeperAdd& a
     if (!child) {
         return tl::unexpected(child.error());
     }
-    return Extension{std::move(*child), std::move(report->first), {}, 0};
+    return Extension{std::move(*child), std::move(report->first), {}};
 }
 
 Result<Child> Spawner::limiter(const std::string& cgroup, std::uint64_t memory_max) const {

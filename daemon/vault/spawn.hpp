@@ -2,6 +2,7 @@
 // the vault itself waits for nothing and never holds a device.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ struct NewKeeper {
     Child child;
     ipc::Channel control;  // the monitor's end
     ipc::Channel report;   // a ChildReport will come here, or a hang-up
+    UniqueFd word;         // KeeperWords will; reading it does not block
 };
 
 class Spawner {
@@ -36,7 +38,8 @@ class Spawner {
                                        BorrowedFd connection) const;
 
     // A child that opens the nodes that `lease.start` needs (a successor: gets a copy of the lease's context), reports
-    // and becomes the keeper. `delivery` goes to the keeper; a successor has none.
+    // and becomes the keeper. `delivery` goes to the keeper; a successor has none, and finds its KeeperStart in its
+    // channel before anybody else could write there (hazard C25).
     [[nodiscard]] Result<NewKeeper> keeper(const std::optional<Place>& place, const Lease& lease,
                                            BorrowedFd delivery) const;
 
@@ -52,7 +55,8 @@ class Spawner {
   private:
     struct Ends;
     [[noreturn]] void become_keeper(const std::optional<Place>& place, const Lease& lease, const Ends& ends) const;
-    [[noreturn]] void execute(const char* name, BorrowedFd third, BorrowedFd fourth) const;
+    // The descriptors become 3, 4 and 5; those after the first may be invalid, and then no later one is valid.
+    [[noreturn]] void execute(const char* name, std::array<BorrowedFd, 3> fds) const;
 
     std::string libexec_;
     bool verbose_;

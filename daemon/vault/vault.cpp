@@ -16,7 +16,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto longest_stop = 20s;       // less than the unit's TimeoutStopSec
+constexpr auto longest_release = 2s;     // of keepers that were asked to end; then they are killed
+constexpr auto longest_stop = 5s;        // less than the unit's TimeoutStopSec
 constexpr int most_frames_at_once = 64;  // then the children have their turn
 constexpr int id_bits = 56;
 
@@ -94,7 +95,7 @@ void Vault::run() {
     }
     manager_.notify("READY=1\nSTATUS=Waiting for the monitor");
     std::array<epoll_event, 64> events{};
-    while (!stopped_ && !(stopping_ && holdings_.leases.empty())) {
+    while (!stopped_ && !(stopping_ && dma_has_ended())) {
         const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), next_timeout());
         if (count < 0 && errno != EINTR) {
             throw Fatal(errno_message("epoll_wait", errno));
@@ -113,6 +114,18 @@ void Vault::run() {
             watch(link_.connection(), Source::monitor, 0, output_watched_);
         }
     }
+    for (const auto& [number, left] : holdings_.abandoned) {
+        if (left.lease != 0) {
+            log::warning(fmt::format("left behind: process {}, once the keeper of lease {}, which waits in the kernel",
+                                     left.child.pid, left.lease));
+        }
+    }
+}
+
+// What keepers do after that, they do without a vault.
+bool Vault::dma_has_ended() const {
+    return std::all_of(holdings_.leases.begin(), holdings_.leases.end(),
+                       [](const auto& entry) { return entry.second.dma_ended; });
 }
 
 // An event may be about something that an earlier event of the same batch has ended: every handler looks it up.
@@ -130,15 +143,14 @@ void Vault::dispatch(Source source, std::uint64_t id, std::uint32_t events) {
             return on_keeper_exit(id);
         case Source::report:
             return on_report(id);
+        case Source::word:
+            return on_word(id);
         case Source::extension:
             return on_extension(id, true);
         case Source::added:
             return on_extension(id, false);
         case Source::other:
-            if (const auto child = abandoned_.find(id); child != abandoned_.end() && reap(child->second)) {
-                abandoned_.erase(child);
-            }
-            return;
+            return on_abandoned(id);
     }
 }
 
@@ -153,7 +165,7 @@ void Vault::due(Due what, LeaseId id) {
         case Due::opening:
             if (lease != nullptr && lease->phase == Phase::opening) {
                 lease->failure = {ErrorCode::device_busy, "the device's node could not be opened in time"};
-                signal(lease->child, SIGKILL);
+                kill_keeper(*lease);
             } else if (lease != nullptr && lease->extension) {
                 signal(lease->extension->child, SIGKILL);
             }
@@ -168,14 +180,35 @@ void Vault::due(Due what, LeaseId id) {
                 sweep(*lease);
             }
             return;
+        case Due::stuck:
+            if (lease != nullptr && lease->doomed == lease->child.pid) {
+                give_up_stuck(*lease);
+            }
+            return;
+        case Due::holder:
+            if (lease != nullptr && lease->holder && Clock::now() >= lease->holder_dies) {
+                log::notice(fmt::format("lease {}: its holder is killed: the time it was given is over", id),
+                            {{"IOMMUD_LEASE", std::to_string(id)}});
+                lease->holder->kill();
+            }
+            return;
         case Due::watchdog:
             manager_.notify(fmt::format("WATCHDOG=1\nSTATUS={}, {} leases, {} workers",
                                         link_.connected() ? "Serving" : "Waiting for the monitor",
                                         holdings_.leases.size(), holdings_.workers.size()));
             schedule(Due::watchdog, *ServiceManager::watchdog_interval());
             return;
+        case Due::kill:
+            for (auto& [number, slow] : holdings_.leases) {
+                if (!slow.dma_ended && slow.phase != Phase::between) {
+                    kill_keeper(slow);
+                }
+            }
+            return;
         case Due::stop:
-            log::warning(fmt::format("stopping with {} leases that did not end in time", holdings_.leases.size()));
+            log::warning(fmt::format("stopping with {} leases whose DMA did not end in time",
+                                     std::count_if(holdings_.leases.begin(), holdings_.leases.end(),
+                                                   [](const auto& entry) { return !entry.second.dma_ended; })));
             stopped_ = true;
             return;
     }
@@ -198,6 +231,7 @@ void Vault::on_signal() {
             signal(lease.child, SIGTERM);
         }
     }
+    schedule(Due::kill, longest_release);
     schedule(Due::stop, longest_stop);
 }
 
@@ -220,13 +254,21 @@ void Vault::greet() {
                          .last_lease = holdings_.last_lease,
                          .dropped_invariants = dropped_invariants(real_.has_value()),
                          .freed_memory = real_ ? real_->freed_memory : FreedMemory::unreachable});
-    for (const auto& [id, lease] : holdings_.leases) {
-        if (!lease.control.open()) {
+    for (auto& [id, lease] : holdings_.leases) {
+        // One that is being opened has no first frame in its channel yet: this monitor gets the channel with the
+        // GrantResult, as if it had asked itself.
+        const bool opening = lease.phase == Phase::opening;
+        if (!opening && !lease.control.open()) {
             continue;  // there never was a keeper: it settles, and who asked has been gone since
         }
+        const bool there = !opening && lease.child.pidfd.valid();
         const std::array<BorrowedFd, 2> fds{lease.control.fd(), lease.child.pidfd.borrow()};
-        const bool successor = lease.phase != Phase::opening && lease.phase != Phase::running;
-        tell(ipc::HeldLease{.lease = id, .successor = successor, .record = lease.record}, fds);
+        const bool successor = !opening && lease.phase != Phase::running;
+        if (opening) {
+            lease.asked_by = link_.generation();
+        }
+        tell(ipc::HeldLease{.lease = id, .successor = successor, .record = lease.record},
+             std::span(fds.data(), there ? 2 : 0));
     }
     for (const auto& [name, thing] : holdings_.things) {
         const std::array<BorrowedFd, 1> fds{thing.fd.borrow()};

@@ -33,13 +33,24 @@ class Vault {
     // simulated kernel. Throws Fatal.
     Vault(const Options& options, std::optional<KernelInterface> kernel, std::optional<RealWorld> real, uid_t monitor);
 
-    // Until SIGTERM, and then until every lease has ended, or for 20 s.
+    // Until SIGTERM, and then until the DMA of every lease has ended, or for 5 s.
     void run();
 
   private:
     using Clock = std::chrono::steady_clock;
-    enum class Source : std::uint8_t { signals, listener, monitor, worker, keeper, report, extension, added, other };
-    enum class Due : std::uint8_t { successor, opening, limit, sweep, watchdog, stop };
+    enum class Source : std::uint8_t {
+        signals,
+        listener,
+        monitor,
+        worker,
+        keeper,
+        report,
+        word,
+        extension,
+        added,
+        other
+    };
+    enum class Due : std::uint8_t { successor, opening, limit, sweep, stuck, holder, watchdog, kill, stop };
     struct Exit {
         bool clean = false;
         bool revoked = false;  // a keeper's: it has ended the DMA of a direct lease whose holder is to be killed
@@ -56,6 +67,7 @@ class Vault {
     }
     [[nodiscard]] int next_timeout() const;
     void on_signal();
+    [[nodiscard]] bool dma_has_ended() const;
     void on_listener();
     void on_monitor(std::uint32_t events);
     void greet();
@@ -74,17 +86,22 @@ class Vault {
     [[nodiscard]] Result<void> carry_out(const ipc::ExtendLease& request, ipc::Packet& packet);
     [[nodiscard]] Result<void> carry_out(const ipc::SetLimit& request, ipc::Packet& packet);
     [[nodiscard]] Result<void> carry_out(const ipc::KillChild& request, ipc::Packet& packet);
+    [[nodiscard]] Result<void> carry_out(const ipc::CondemnHolder& request, ipc::Packet& packet);
     [[nodiscard]] Result<void> carry_out(const ipc::Hold& request, ipc::Packet& packet);
     [[nodiscard]] Result<void> carry_out(const ipc::Unhold& request, ipc::Packet& packet);
-    [[nodiscard]] Result<void> may_grant() const;
+    [[nodiscard]] Result<void> may_grant(std::uint32_t account_uid) const;
 
     // The children (children.cpp).
     [[nodiscard]] std::optional<Exit> reap(const Child& child);
     void signal(const Child& child, int number) const;
-    void abandon(Child child);  // nobody waits for it: it is reaped and forgotten
+    void abandon(Child child, LeaseId lease = 0, std::uint32_t account_uid = ~0U);
+    void on_abandoned(std::uint64_t number);
+    void kill_keeper(Lease& lease);
+    void give_up_stuck(Lease& lease);
     [[nodiscard]] Result<std::optional<Place>> place_of(std::uint32_t account_uid);
     [[nodiscard]] Result<void> start_keeper(Lease& lease, BorrowedFd delivery);
-    void start_successor(Lease& lease, const std::string& how_it_died, bool revoked = false);
+    enum class Went : std::uint8_t { died, left, revoked };
+    void start_successor(Lease& lease, const std::string& how_it_died, Went went = Went::died);
     void limit_keeper(Lease& lease);
     void limit_cgroup_of(std::uint32_t account_uid, std::uint64_t memory_max);
     // The holders of direct leases (holders.cpp).
@@ -99,6 +116,8 @@ class Vault {
     void on_worker_exit(std::uint32_t slot);
     void on_keeper_exit(LeaseId id);
     void on_report(LeaseId id);
+    void on_word(LeaseId id);
+    void keeper_leaves(Lease& lease, bool revoked);
     void on_extension(LeaseId id, bool exited);
     void close_report(ipc::Channel& report);
 
@@ -110,7 +129,6 @@ class Vault {
     Spawner spawner_;
     ServiceManager manager_;
     Holdings holdings_;
-    std::map<std::uint64_t, Child> abandoned_;
     std::uint64_t next_abandoned_ = 0;
     std::multimap<Clock::time_point, std::pair<Due, LeaseId>> deadlines_;
     bool output_watched_ = false;

@@ -52,9 +52,16 @@ Result<void> Vault::carry_out(const ipc::StartWorker& request, ipc::Packet& pack
     return {};
 }
 
-Result<void> Vault::may_grant() const {
+Result<void> Vault::may_grant(std::uint32_t account_uid) const {
     if (stopping_) {
         return fail(ErrorCode::internal, "the vault is stopping");
+    }
+    if (const std::size_t stuck = holdings_.given_up(account_uid); stuck >= most_given_up) {
+        return fail(
+            ErrorCode::lease_limit,
+            fmt::format("{} processes that kept leases of this account still wait in the kernel, for descriptors "
+                        "that its clients sent; with {} it gets no further lease",
+                        stuck, most_given_up));
     }
     if (!kernel_) {
         return fail(ErrorCode::kernel_unsupported,
@@ -73,7 +80,7 @@ Result<void> Vault::carry_out(const ipc::GrantLease& request, ipc::Packet& packe
         ready = holdings_.room_for(request);
     }
     if (ready) {
-        ready = may_grant();
+        ready = may_grant(request.account_uid);
     }
     if (ready) {
         Lease& lease = holdings_.leases[request.lease];
@@ -108,8 +115,8 @@ Result<void> Vault::carry_out(const ipc::GrantLease& request, ipc::Packet& packe
 Result<void> Vault::carry_out(const ipc::ExtendLease& request, ipc::Packet& packet) {
     Lease* lease = holdings_.find(request.lease);
     auto ready = within_bounds(request);
-    if (ready) {
-        ready = may_grant();
+    if (ready && lease != nullptr) {
+        ready = may_grant(lease->account_uid);
     }
     if (ready && (lease == nullptr || lease->phase != Phase::running)) {
         ready = fail(ErrorCode::no_such_lease, fmt::format("lease {} is not there any more", request.lease));
@@ -117,23 +124,12 @@ Result<void> Vault::carry_out(const ipc::ExtendLease& request, ipc::Packet& pack
         ready = fail(ErrorCode::device_busy, fmt::format("lease {} is being extended already", request.lease));
     }
     if (ready) {
-        const std::vector<PciAddress>& devices = lease->start.devices;
-        if (devices.size() + request.devices.size() > most_lease_devices ||
-            std::find_first_of(devices.begin(), devices.end(), request.devices.begin(), request.devices.end()) !=
-                devices.end()) {
-            ready = fail(ErrorCode::internal, fmt::format("lease {} extended by what it has, or beyond {} devices",
-                                                          request.lease, most_lease_devices));
-        }
-    }
-    if (ready) {
-        std::vector<PciAddress>& devices = lease->start.devices;
         auto extension = spawner_.extension(*lease, {request.devices, request.no_reset_allowed, request.vf_token},
                                             packet.fds[0].borrow());
         if (extension) {
-            // Counted from here on: the keeper may have them although no report ever comes.
-            devices.insert(devices.end(), request.devices.begin(), request.devices.end());
-            extension->record = request.record;
-            extension->asked_by = link_.generation();
+            // From here on the keeper may have them, whatever becomes of the child: a record with too many frees
+            // nothing too early.
+            extension->old_record = std::exchange(lease->record, request.record);
             watch(extension->child.pidfd.borrow(), Source::extension, request.lease);
             watch(extension->report.fd(), Source::added, request.lease);
             lease->extension = std::move(*extension);
@@ -171,12 +167,26 @@ Result<void> Vault::carry_out(const ipc::SetLimit& request, ipc::Packet&) {
 // Who is not there any more is no error: its end is on its way to the monitor.
 Result<void> Vault::carry_out(const ipc::KillChild& request, ipc::Packet&) {
     if (request.kind == ipc::ChildKind::keeper) {
-        if (const Lease* lease = holdings_.find(request.id)) {
-            signal(lease->child, SIGKILL);
+        if (Lease* lease = holdings_.find(request.id)) {
+            kill_keeper(*lease);
         }
     } else if (const auto worker = holdings_.workers.find(static_cast<std::uint32_t>(request.id));
                worker != holdings_.workers.end() && worker->first == request.id) {
         signal(worker->second, SIGKILL);
+    }
+    return {};
+}
+
+// Its keeper is to unmap first, and says when it has: then the holder is killed at once. It is killed without that
+// word, too, because the keeper may hang in the kernel as long as the holder likes (hazard C22).
+Result<void> Vault::carry_out(const ipc::CondemnHolder& request, ipc::Packet&) {
+    constexpr auto until_the_keeper_has_unmapped = 1s;
+    Lease* lease = holdings_.find(request.lease);
+    const auto in = std::chrono::microseconds(request.grace_usec) + until_the_keeper_has_unmapped;
+    const auto dies = Clock::now() + in;
+    if (lease != nullptr && lease->holder && dies < lease->holder_dies.value_or(Clock::time_point::max())) {
+        lease->holder_dies = dies;
+        schedule(Due::holder, in, request.lease);
     }
     return {};
 }

@@ -1,5 +1,6 @@
 // A direct lease's life: what is handed out, and how it ends.
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include "tests/integration/keeper/keeper_process.hpp"
 
@@ -51,6 +52,7 @@ TEST(KeeperDirect, ARevokedHolderIsToBeKilled) {
               ipc::SendResult::sent);
 
     EXPECT_EQ(keeper.exit_code(), ipc::keeper_exit_revoked);
+    EXPECT_EQ(keeper.words(), "R");
     EXPECT_TRUE(client.hangs_up());
 }
 
@@ -62,6 +64,7 @@ TEST(KeeperDirect, AHolderThatIsAskedAndDoesNotLetGoIsToBeKilled) {
               ipc::SendResult::sent);
 
     EXPECT_EQ(keeper.exit_code(), ipc::keeper_exit_revoked);
+    EXPECT_EQ(keeper.words(), "R");
     EXPECT_TRUE(client.hangs_up());
 }
 
@@ -77,6 +80,18 @@ TEST(KeeperDirect, AHolderThatLetsGoInTimeIsNot) {
     EXPECT_EQ(keeper.exit_code(), 0);
 }
 
+TEST(KeeperDirect, WhatItMightWaitForItLeavesToASuccessor) {
+    KeeperProcess keeper(direct());
+    Client client = keeper.client();
+    const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(client.map(socket.borrow(), page).error, IOMMUD_ERROR_UNSUPPORTED_MODE);
+
+    client.close();
+
+    EXPECT_EQ(keeper.exit_code(), 4);
+    EXPECT_EQ(keeper.words(), "EL");
+}
+
 TEST(KeeperDirect, AReleaseKillsNobody) {
     KeeperProcess keeper(direct());
     const Client client = keeper.client();
@@ -84,7 +99,8 @@ TEST(KeeperDirect, AReleaseKillsNobody) {
     ASSERT_EQ(keeper.monitor().send(ipc::TakeBack{.grace_usec = 0, .reason = "released", .kill_holder = false}),
               ipc::SendResult::sent);
 
-    EXPECT_EQ(keeper.exit_code(), 0);
+    EXPECT_EQ(keeper.exit_code(), 4) << "its client has the channel still, and may have it wait";
+    EXPECT_EQ(keeper.words(), "EL");
     EXPECT_TRUE(client.hangs_up());
 }
 
@@ -96,6 +112,7 @@ TEST(KeeperDirect, TheHolderOfAManagedLeaseIsNeverToBeKilled) {
               ipc::SendResult::sent);
 
     EXPECT_EQ(keeper.exit_code(), 0);
+    EXPECT_EQ(keeper.words(), "E");
     EXPECT_TRUE(client.hangs_up());
 }
 

@@ -1,5 +1,6 @@
 // IOMMUD_FAILPOINT="PLACE:ACTION": what the tests' keeper does when it comes to PLACE. Actions: sleep=SECONDS,
-// exit=CODE, and act=NAME: something that its system call filter must not let pass.
+// exit=CODE, close=NUMBER: closes all descriptors from that one down to 6, among them what a client sent; and act=NAME:
+// something that its system call filter must not let pass.
 #include "daemon/keeper/failpoint.hpp"
 
 #include <fcntl.h>
@@ -107,6 +108,10 @@ void failpoint(const char* place) {
         }
     } else if (action == "sleep") {
         ::poll(nullptr, 0, number * 1000);  // a call that the keeper's filter allows
+    } else if (action == "close") {
+        for (int fd = number; fd > 5; --fd) {
+            ::close(fd);
+        }
     } else if (action == "exit") {
         ::_exit(number);
     }

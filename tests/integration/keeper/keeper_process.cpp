@@ -31,24 +31,30 @@ bool readable(BorrowedFd fd) {
 struct Child {
     pid_t pid = -1;
     UniqueFd pidfd;
-    UniqueFd lifeline;  // the end that the vault would have
+    UniqueFd lifeline;  // the ends that the vault would have
+    UniqueFd word;
 };
 
-// As the vault's child does it: the control end becomes 3, the lifeline 4.
+// As the vault's child does it: the control end becomes 3, the lifeline 4, the pipe for words 5.
 Child spawn(const std::string& program, BorrowedFd control, const std::string& failpoint) {
     std::array<int, 2> pipe_ends{};
     must(::pipe2(pipe_ends.data(), O_CLOEXEC) == 0, "pipe");
     UniqueFd read_end(pipe_ends[0]);
     Child child;
     child.lifeline = UniqueFd(pipe_ends[1]);
+    must(::pipe2(pipe_ends.data(), O_CLOEXEC | O_NONBLOCK) == 0, "pipe");
+    child.word = UniqueFd(pipe_ends[0]);
+    const UniqueFd write_end(pipe_ends[1]);
     child.pid = ::fork();
     must(child.pid >= 0, "fork");
     if (child.pid == 0) {
         const int control_copy = ::fcntl(control.get(), F_DUPFD, 10);
         const int lifeline_copy = ::fcntl(read_end.get(), F_DUPFD, 10);
+        const int word_copy = ::fcntl(write_end.get(), F_DUPFD, 10);
         ::dup2(control_copy, ipc::keeper_control_fd);
         ::dup2(lifeline_copy, ipc::keeper_lifeline_fd);
-        ::close_range(ipc::keeper_lifeline_fd + 1, ~0U, 0);
+        ::dup2(word_copy, ipc::keeper_word_fd);
+        ::close_range(ipc::keeper_word_fd + 1, ~0U, 0);
         if (!failpoint.empty()) {
             ::setenv("IOMMUD_FAILPOINT", failpoint.c_str(), 1);  // NOLINT(concurrency-mt-unsafe): one thread after fork
         }
@@ -183,6 +189,7 @@ KeeperProcess::KeeperProcess(const KeeperOptions& options) {
     monitor_ = std::move(monitor);
     worker_ = std::move(worker);
     lifeline_ = std::move(child.lifeline);
+    word_ = std::move(child.word);
     pidfd_ = std::move(child.pidfd);
     pid_ = child.pid;
 }
@@ -223,6 +230,13 @@ std::optional<ipc::KeeperReport> KeeperProcess::report_of(LeaseState state) {
         }
     }
     return std::nullopt;
+}
+
+std::string KeeperProcess::words() {
+    std::string words(16, ' ');
+    const ssize_t size = ::read(word_.get(), words.data(), words.size());
+    words.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+    return words;
 }
 
 std::optional<int> KeeperProcess::exit_code() {

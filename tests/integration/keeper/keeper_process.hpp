@@ -83,6 +83,8 @@ class KeeperProcess {
     [[nodiscard]] pid_t pid() const { return pid_; }
     // Exit code, or the negative signal; nothing when it is still there after patience_ms.
     [[nodiscard]] std::optional<int> exit_code();
+    // What it has told the vault so far (ipc::KeeperWord).
+    [[nodiscard]] std::string words();
 
   private:
     [[nodiscard]] std::optional<ipc::Packet> next_packet();
@@ -90,6 +92,7 @@ class KeeperProcess {
     ipc::Channel monitor_;
     ipc::Channel worker_;
     UniqueFd lifeline_;
+    UniqueFd word_;
     UniqueFd pidfd_;
     pid_t pid_ = -1;
 };

@@ -40,6 +40,9 @@ struct Served {
 // The answer to a request: whatever comes first that is no view.
 ipc::Packet next_reply(const Served& served);
 
+// A held lease with this label has no keeper yet.
+inline constexpr const char* being_opened = "being opened";
+
 // Lease 5, of this user and of 0000:00:04.0, with 4 KiB: for a vault to hold.
 LeaseRecord held_lease(Mode mode);
 

@@ -1,5 +1,6 @@
 // Who holds a direct lease is known from the connection that the vault was given, and is killed when the lease is
 // revoked.
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -51,6 +52,11 @@ class Caller {
         siginfo_t info{};
         ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT);
         return info.si_status;
+    }
+
+    [[nodiscard]] bool runs() const {
+        siginfo_t info{};
+        return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT | WNOHANG) == 0 && info.si_pid == 0;
     }
 
   private:
@@ -122,6 +128,58 @@ TEST(VaultDirect, TheHolderOfARevokedLeaseIsKilledAndTheLeaseEnds) {
     EXPECT_TRUE(died->revoked);
     EXPECT_EQ(caller.killed_by(), SIGKILL);
     EXPECT_TRUE(next<ipc::LeaseEnded>(monitor.channel));
+}
+
+// A lease of mode direct, its keeper's channel and its holder.
+class DirectLease : public testing::Test {
+  protected:
+    void SetUp() override {
+        ipc::Packet packet;
+        ASSERT_TRUE(next<ipc::GrantResult>(monitor_.channel, &packet));
+        ASSERT_EQ(packet.fds.size(), 2U);
+        control_ = ipc::Channel(std::move(packet.fds[0]));
+        keeper_ = std::move(packet.fds[1]);
+        ASSERT_TRUE(next<ipc::KeeperReport>(control_));
+    }
+
+    VaultProcess vault_{IOMMUD_FAKE_LIBEXEC};
+    VaultProcess::Greeting monitor_ = vault_.greeted();
+    Caller caller_;
+    ipc::Channel worker_ = serve(monitor_.channel, caller_, 5);
+    ipc::Channel delivery_ = ask_for(monitor_.channel, direct_grant(5));
+    ipc::Channel control_;
+    UniqueFd keeper_;
+};
+
+TEST_F(DirectLease, ItsHolderDiesAtTheKeepersWordAndNotAtItsExit) {
+    ASSERT_EQ(control_.send(ipc::TakeBack{.grace_usec = 0, .reason = "stays R", .kill_holder = true}),
+              ipc::SendResult::sent);
+
+    const auto died = next<ipc::KeeperDied>(monitor_.channel);
+    ASSERT_TRUE(died);
+    EXPECT_TRUE(died->revoked);
+    EXPECT_EQ(caller_.killed_by(), SIGKILL);
+    EXPECT_TRUE(next<ipc::LeaseEnded>(monitor_.channel)) << "its successor does not wait either";
+    pollfd exited{keeper_.get(), POLLIN, 0};
+    EXPECT_EQ(::poll(&exited, 1, 0), 0) << "the keeper has ended, and nothing was shown";
+}
+
+TEST_F(DirectLease, ItsHolderDiesAtItsDeadlineWhateverTheKeeperDoes) {
+    ASSERT_EQ(monitor_.channel.send(ipc::CondemnHolder{.lease = 1, .grace_usec = 1000}), ipc::SendResult::sent);
+
+    EXPECT_EQ(caller_.killed_by(), SIGKILL);
+}
+
+TEST_F(DirectLease, ItsHolderLivesWhenItsKeeperLeavesALeaseThatNobodyRevoked) {
+    ASSERT_EQ(control_.send(ipc::TakeBack{.grace_usec = 0, .reason = "stays L", .kill_holder = false}),
+              ipc::SendResult::sent);
+
+    const auto died = next<ipc::KeeperDied>(monitor_.channel);
+    ASSERT_TRUE(died);
+    EXPECT_TRUE(died->left);
+    EXPECT_FALSE(died->revoked);
+    EXPECT_TRUE(next<ipc::LeaseEnded>(monitor_.channel));
+    EXPECT_TRUE(caller_.runs());
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
 // The vault does what the monitor asks, and holds on to it when the monitor is gone.
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <csignal>
+#include <vector>
 
 #include "tests/integration/vault/vault_process.hpp"
 
@@ -239,6 +241,63 @@ TEST(VaultLease, MoreDevicesReachTheKeeperAndTheRecordIsReplaced) {
     EXPECT_EQ(died->status, "exited 5");
 }
 
+TEST(VaultLease, NothingOvertakesTheFirstFrameOfASuccessor) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto monitor = vault.greeted();
+    const Granted lease = grant(monitor.channel, 1);
+    ASSERT_EQ(monitor.channel.send(ipc::KillChild{.kind = ipc::ChildKind::keeper, .id = 1}), SendResult::sent);
+    ipc::Packet packet;
+    ASSERT_TRUE(next<ipc::KeeperDied>(monitor.channel, &packet));
+    ASSERT_EQ(packet.fds.size(), 2U);
+    const ipc::Channel control(std::move(packet.fds[0]));
+
+    ASSERT_EQ(control.send(ipc::TakeBack{}), SendResult::sent);
+
+    EXPECT_TRUE(next<ipc::LeaseEnded>(monitor.channel)) << "or the successor exited 6, and another one is announced";
+}
+
+// ---- a keeper that does not end
+
+TEST(VaultLease, OneThatIsLeftByItsKeeperEndsWithoutIt) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto monitor = vault.greeted();
+    const Granted lease = grant(monitor.channel, 1);
+
+    ASSERT_EQ(lease.control.send(ipc::TakeBack{.grace_usec = 0, .reason = "stays EL", .kill_holder = false}),
+              SendResult::sent);
+
+    const auto died = next<ipc::KeeperDied>(monitor.channel);
+    ASSERT_TRUE(died);
+    EXPECT_TRUE(died->left);
+    EXPECT_TRUE(next<ipc::LeaseEnded>(monitor.channel));
+}
+
+TEST(VaultLease, AnAccountWithManyKeepersLeftBehindGetsNoMore) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto monitor = vault.greeted();
+    std::vector<Granted> kept;  // a keeper whose monitor hangs up ends
+    for (LeaseId id = 1; id <= 8; ++id) {
+        kept.push_back(grant(monitor.channel, id));
+        ASSERT_EQ(kept.back().control.send(ipc::TakeBack{.grace_usec = 0, .reason = "stays L", .kill_holder = false}),
+                  SendResult::sent);
+        ASSERT_TRUE(next<ipc::KeeperDied>(monitor.channel));
+        ASSERT_TRUE(next<ipc::LeaseEnded>(monitor.channel));
+    }
+
+    static_cast<void>(ask_for(monitor.channel, a_grant(9)));
+
+    const auto refused = next<ipc::GrantResult>(monitor.channel);
+    ASSERT_TRUE(refused);
+    EXPECT_FALSE(refused->granted);
+    EXPECT_EQ(refused->code, ErrorCode::lease_limit);
+    ipc::GrantLease others = a_grant(10);
+    others.account_uid += 1;
+    const ipc::Channel delivery = ask_for(monitor.channel, others);
+    const auto granted = next<ipc::GrantResult>(monitor.channel);
+    ASSERT_TRUE(granted);
+    EXPECT_TRUE(granted->granted) << granted->message;
+}
+
 TEST(VaultThing, IsHeldWithItsSocketUntilItIsLetGo) {
     const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
     auto monitor = vault.greeted();
@@ -271,6 +330,26 @@ TEST(VaultStop, WaitsForItsKeepers) {
     EXPECT_TRUE(WIFEXITED(status));
     EXPECT_EQ(WEXITSTATUS(status), 0);
     EXPECT_TRUE(exits(lease.pidfd.borrow()));
+}
+
+TEST(VaultStop, DoesNotWaitForKeepersWhoseDmaHasEnded) {
+    VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto monitor = vault.greeted();
+    const Granted lease = grant(monitor.channel, 1);
+    const auto keeper = child_of(vault.pid(), "iommud-keeper");
+    ASSERT_TRUE(keeper);
+    ASSERT_EQ(lease.control.send(ipc::TakeBack{.grace_usec = 0, .reason = "stays E", .kill_holder = false}),
+              SendResult::sent);
+    ASSERT_TRUE(next<ipc::KeeperReport>(lease.control)) << "it has told the vault";
+    ASSERT_EQ(::kill(*keeper, SIGSTOP), 0);  // it hears neither a signal nor its lifeline
+
+    const int status = vault.stop();
+
+    EXPECT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+    pollfd exited{lease.pidfd.get(), POLLIN, 0};
+    EXPECT_EQ(::poll(&exited, 1, 0), 0) << "the keeper has ended, and nothing was shown";
+    ::kill(*keeper, SIGKILL);
 }
 
 TEST(VaultStop, ItsDeathReachesTheKeepersByTheirLifeline) {

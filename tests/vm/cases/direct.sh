@@ -141,6 +141,51 @@ revoked() {
     eventually 20 "the lease has ended" no_leases
 }
 
+# The keeper of a lease can be kept waiting by what its holder sends; the holder's end cannot.
+held_up() {
+    echo "== A holder that holds its keeper up"
+    mkdir -p /tmp/fuse
+    coproc FUSE { exec python3 "$here/fuse_server.py" /tmp/fuse keepers; }
+    local fuse_pid=$FUSE_PID fuse_out=${FUSE[0]} line=
+    read -r -t 60 line <&"$fuse_out"
+    [ "$line" = ready ] || { echo "FAIL the FUSE server: $line"; failures=$((failures + 1)); }
+    start_direct alice 4MiB $edu_a
+    ask "bind 0" bound "a program binds"
+    ask "attach 0" attached "attaches"
+    ask "map 8192 0x1000000" mapped "maps"
+    ask "dma 0 0x1000000" OK "DMA"
+    ask "park /tmp/fuse/file" parked "it sends a file whose close waits for ever"
+    expect 0 "its lease is revoked within 5 s" timeout 5 iommuctl lease revoke "$(lease_number)" --reason "a test"
+    eventually 2 "and the program is dead" agent_is_gone
+    exec {agent_in}>&-
+    eventually 20 "the lease has ended" no_leases
+
+    start_direct alice 4MiB $edu_a
+    ask "bind 0" bound "another program binds"
+    ask "attach 0" attached "attaches"
+    ask "burst 300 /tmp/fuse/file" sent "and sends a queue full of such files"
+    eventually 20 "that ends its lease, which drains" lease_is draining
+    expect 0 "whatever it maps now" asked "map 8192 0x1000000" mapped
+    eventually 5 "is unmapped soon" asked "dma 0 0x1000000" BLOCKED
+    expect 0 "the lease is revoked within 5 s" timeout 5 iommuctl lease revoke "$(lease_number)" --reason "a test"
+    eventually 2 "and the program is dead" agent_is_gone
+    exec {agent_in}>&-
+    eventually 20 "the lease has ended" no_leases
+
+    start_direct alice 4MiB $edu_a
+    ask "bind 0" bound "a third program binds"
+    expect 0 "it is to be revoked in ten minutes" iommuctl lease revoke "$(lease_number)" --grace 600 --reason "a test"
+    expect 0 "its keeper is killed" pkill -KILL -x iommud-keeper
+    forget_agent "it is killed then: nobody would ask it any more"
+    eventually 20 "the lease has ended" no_leases
+    expect 1 "no successor was told that before it was told what it is" \
+        bash -c 'journalctl -b -o cat -u iommud-vault | grep "its keeper exited 1"'
+    kill "$fuse_pid"
+    wait "$fuse_pid"
+    umount -l /tmp/fuse
+    eventually 20 "no keeper is left" no_keepers
+}
+
 refused() {
     echo "== To whom no context is given"
     local want=(iommuctl run --mode direct --device "$edu_a" --memory 1MiB -- true)
@@ -237,7 +282,7 @@ inherited() {
 
 own_limit=$(as alice python3 -c 'import resource; print("%d %d" % resource.getrlimit(resource.RLIMIT_MEMLOCK))')
 parts=("$@")
-[ $# -gt 0 ] || parts=(named maps ends revoked inherited refused)
+[ $# -gt 0 ] || parts=(named maps ends revoked held_up inherited refused)
 policy "$direct_policy"
 for part in "${parts[@]}"; do
     "$part"

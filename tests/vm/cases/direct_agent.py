@@ -3,6 +3,7 @@
 
 bind N | attach N | ioas COUNT | map SIZE IOVA | dma N IOVA | limit | own-limit BYTES | channel-map | close WHAT... |
 fork KIND | quit
+park PATH: has the keeper hold that file | burst COUNT PATH: asks so often with it, without reading an answer
 Each answers with one line. N counts devices from 0; WHAT is lease, iommu or a device's number.
 fork leaves a child behind that outlives this one, and its number in /tmp/forked.KIND: plain; lower, with a page less than
 the hard limit; subordinate, which waits for a uid_map and becomes its 0; chain, which forks and exits until there is /tmp/no-chain."""
@@ -12,6 +13,7 @@ import mmap
 import os
 import resource
 import signal
+import socket
 import struct
 import sys
 import time
@@ -113,6 +115,25 @@ def close(what):
         os.close(devices[int(what)])
 
 
+def park(path):
+    fd = os.open(path, os.O_RDWR)
+    error, _ = channel.map(fd, 4096)
+    os.close(fd)
+    return "parked" if error == 8 else f"error {error}"
+
+
+def burst(count, path):
+    fd = os.open(path, os.O_RDWR)
+    request = struct.pack("<IIQQQQ", lease.MAP, lease.READ, 1 << 32, 0, 4096, 0)
+    for _ in range(int(count)):
+        try:
+            socket.send_fds(channel.socket, [request], [fd], socket.MSG_DONTWAIT)
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            break
+    os.close(fd)
+    return "sent"
+
+
 print("ready", flush=True)
 for line in sys.stdin:
     word, *arguments = line.split()
@@ -137,6 +158,10 @@ for line in sys.stdin:
             answer = fork(*arguments)
         elif word == "channel-map":
             answer = "%d %d" % channel.map(lease.memory(4096), 4096)
+        elif word == "park":
+            answer = park(*arguments)
+        elif word == "burst":
+            answer = burst(*arguments)
         elif word == "close":
             for what in arguments:
                 close(what)

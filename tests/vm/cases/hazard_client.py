@@ -1,7 +1,7 @@
 """A client that tries what it must not get away with, a line at a time: hazard_client.py LEASE DEVICE.
 
 map NAME KIND SIZE IOVA [r|w|rw] | map-file PATH SIZE IOVA | forget NAME | map-part NAME OFFSET SIZE IOVA | map-fd PATH | unmap IOVA | mapped | quit
-punch NAME | content NAME
+hold-inode NAME PATH | hold-socket PATH: see below | ask-map NAME | punch NAME | content NAME
 dma NAME IOVA: through the device from the memory's first page to its second | probe IOVA PROBE-IOVA: see below
 attach | detach | storm (attach and detach without a pause, from now on) | calm
 shutdown HOW | empty | rubbish | flood | immortal | own-channel | close-lease
@@ -22,7 +22,7 @@ ACCESS = {"r": lease.READ, "w": lease.WRITE, "rw": lease.READ | lease.WRITE}
 KEEP_SIZE, PUNCH_HOLE = 1, 2
 HUGE_PAGE = 2 << 20
 channel, device = lease.Lease(int(sys.argv[1])), edu.Edu(int(sys.argv[2]))
-memories, pages, storms = {}, {}, []
+memories, pages, storms, kept = {}, {}, [], []
 
 
 def fallocate(fd, mode, offset, size):
@@ -141,6 +141,32 @@ def own_descriptor(fd, count):
     os._exit(0)
 
 
+# Copies from (or to) a page of a file whose server never serves it, with a lock held meanwhile: the inode's of a memfd,
+# or the one of a socket's readers.
+HOLD_INODE = """import mmap, os, sys
+page = mmap.mmap(os.open(sys.argv[2], os.O_RDONLY), 4096, mmap.MAP_SHARED, mmap.PROT_READ)
+os.pwritev(int(sys.argv[1]), [page], 0)
+"""
+HOLD_SOCKET = """import mmap, os, socket, sys
+page = mmap.mmap(os.open(sys.argv[2], os.O_RDONLY), 4096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+socket.socket(fileno=int(sys.argv[1])).recv_into(page)
+"""
+
+
+def hold(program, fd, path):
+    subprocess.Popen([sys.executable, "-c", program, str(fd), path], pass_fds=(fd,))
+    return "holding"
+
+
+def hold_socket(path):
+    """Two ends of a pair; the one that a reader waits with is memories["socket"], to be sent as if it were memory."""
+    ours, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    other.send(b"x" * 4096)
+    kept.append(other)
+    memories["socket"] = ours.detach()
+    return hold(HOLD_SOCKET, memories["socket"], path)
+
+
 def step(word, *arguments):
     if word == "map":
         return do_map(*arguments)
@@ -163,6 +189,15 @@ def step(word, *arguments):
         pages.pop(arguments[0]).close()
         os.close(memories.pop(arguments[0]))
         return "forgotten"
+    if word == "ask-map":  # and does not wait for the answer
+        fd = memories[arguments[0]]
+        request = struct.pack("<IIQQQQ", lease.MAP, lease.READ, 1 << 32, 0, edu.PAGE, 0)
+        socket.send_fds(channel.socket, [request], [fd])
+        return "asked"
+    if word == "hold-inode":
+        return hold(HOLD_INODE, memories[arguments[0]], arguments[1])
+    if word == "hold-socket":
+        return hold_socket(*arguments)
     if word == "unmap":
         return "%d %d" % channel.unmap(int(arguments[0], 0))
     if word == "mapped":
