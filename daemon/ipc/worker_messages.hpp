@@ -48,6 +48,7 @@ enum class MessageType : std::uint32_t {
     kill_child = 68,
     hold = 69,
     unhold = 70,
+    replace_undertaker = 71,
     // vault -> monitor
     vault_hello = 96,
     held_lease = 97,
@@ -58,6 +59,7 @@ enum class MessageType : std::uint32_t {
     keeper_died = 102,
     lease_ended = 103,
     extend_result = 104,
+    undertaker_coming = 105,
     // to and from a keeper
     keeper_start = 128,
     keeper_add = 129,

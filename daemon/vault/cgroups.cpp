@@ -42,6 +42,11 @@ Cgroups::Cgroups() {
         or_fatal<void>(fail(ErrorCode::internal, "/proc/self/cgroup is '" + own + "'"));
     }
     base_ = "/sys/fs/cgroup" + own.substr(3);
+    // Accounts' cgroups are made in it. Who could list it would hold its lock for as long as his memory, a FUSE
+    // server's, takes to be written to, and the vault would wait for that (fs/readdir.c).
+    if (::chmod(base_.c_str(), 0711) != 0) {
+        or_fatal<void>(fail(ErrorCode::internal, errno_message(base_, errno)));
+    }
     or_fatal(make_folder(base_ + "/vault"));
     or_fatal(enter_cgroup(base_ + "/vault"));
     or_fatal(write_small(base_ + "/cgroup.subtree_control", "+memory +pids"));

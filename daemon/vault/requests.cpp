@@ -86,6 +86,10 @@ bool acceptable(const ipc::Unhold& request, const ipc::Packet& packet) {
     return request.name.size() <= longest_name && packet.fds.empty();
 }
 
+bool acceptable(const ipc::ReplaceUndertaker&, const ipc::Packet& packet) {
+    return packet.fds.empty();
+}
+
 template <class Message>
 Result<Request> read_as(const ipc::Packet& packet) {
     auto request = ipc::decode<Message>(packet.bytes);

@@ -10,7 +10,7 @@
 namespace iommud::vault {
 
 using Request = std::variant<ipc::StartWorker, ipc::GrantLease, ipc::ExtendLease, ipc::SetLimit, ipc::KillChild,
-                             ipc::Hold, ipc::Unhold>;
+                             ipc::Hold, ipc::Unhold, ipc::ReplaceUndertaker>;
 
 // The request in `packet`: a known type, exactly well-formed, every value within its bounds, and exactly the
 // descriptors that belong to it, each a socket of the right kind. Whether it fits what is there (a free slot, a new

@@ -19,13 +19,13 @@ struct UidRange {
 
 struct UidRanges {
     UidRange keepers{ipc::keeper_uid_base, ipc::worker_uid_base - 1};
-    UidRange workers{ipc::worker_uid_base, ipc::worker_uid_base + ipc::max_worker_slot - 1};
+    UidRange workers{ipc::worker_uid_base, ipc::worker_uid_base + ipc::undertaker_slot};
 };
 
 // "1879048192-2013265919". Only from 0x70000000 to 0x7fffffff, where policy gives nobody anything.
 [[nodiscard]] Result<UidRange> parse_uid_range(std::string_view text);
 
-// Whether the two lie apart, and the workers' has room for every connection.
+// Whether the two lie apart, and the workers' has room for every connection and the undertakers.
 [[nodiscard]] Result<void> check_ranges(const UidRanges& ranges);
 
 // Fails with file, line and owner when one of `uids` is somebody's. The texts are of /etc/passwd and /etc/subuid.

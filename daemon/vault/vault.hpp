@@ -7,6 +7,7 @@
 #include <string>
 
 #include "daemon/base/notify.hpp"
+#include "daemon/undertaker/burial.hpp"
 #include "daemon/vault/cgroups.hpp"
 #include "daemon/vault/holdings.hpp"
 #include "daemon/vault/monitor_link.hpp"
@@ -37,8 +38,27 @@ class Vault {
 
   private:
     using Clock = std::chrono::steady_clock;
-    enum class Source : std::uint8_t { signals, listener, monitor, worker, keeper, report, extension, added, other };
-    enum class Due : std::uint8_t { successor, opening, limit, watchdog, stop };
+    enum class Source : std::uint8_t {
+        signals,
+        listener,
+        monitor,
+        worker,
+        keeper,
+        report,
+        extension,
+        added,
+        other,
+        burial,
+        undertaker
+    };
+    enum class Due : std::uint8_t { successor, opening, limit, watchdog, stop, undertaker };
+    // Whom an undertaker closes for.
+    enum class Closer : std::uint8_t { vault, monitor };
+    struct Undertaker {
+        Child child;
+        Closer closer;
+        bool dismissed = false;  // killed, and not gone yet
+    };
     struct Exit {
         bool clean = false;
         bool revoked = false;  // a keeper's: it has ended the DMA of a direct lease whose holder is to be killed
@@ -75,6 +95,7 @@ class Vault {
     [[nodiscard]] Result<void> carry_out(const ipc::KillChild& request, ipc::Packet& packet);
     [[nodiscard]] Result<void> carry_out(const ipc::Hold& request, ipc::Packet& packet);
     [[nodiscard]] Result<void> carry_out(const ipc::Unhold& request, ipc::Packet& packet);
+    [[nodiscard]] Result<void> carry_out(const ipc::ReplaceUndertaker& request, ipc::Packet& packet);
     [[nodiscard]] Result<void> may_grant() const;
 
     // The children (children.cpp).
@@ -92,12 +113,20 @@ class Vault {
     void limit_holders_of(uid_t uid);
     void forget_lease(LeaseId id);
 
+    // The undertakers (undertakers.cpp).
+    void hire(Closer closer);  // as many as it lacks; when too many do not die, once one of them has
+    void dismiss(Burial::Id id);
+    void dismiss_monitors();
+    void let_bury();
+    void on_undertaker_exit(Burial::Id id);
+
     void on_worker_exit(std::uint32_t slot);
     void on_keeper_exit(LeaseId id);
     void on_report(LeaseId id);
     void on_extension(LeaseId id, bool exited);
     void close_report(ipc::Channel& report);
 
+    Burial burial_;  // outlives everything that closes
     std::optional<KernelInterface> kernel_;
     std::optional<RealWorld> real_;
     UniqueFd epoll_;
@@ -108,6 +137,8 @@ class Vault {
     Holdings holdings_;
     std::map<std::uint64_t, Child> abandoned_;
     std::uint64_t next_abandoned_ = 0;
+    std::map<Burial::Id, Undertaker> undertakers_;
+    Burial::Id next_undertaker_ = 0;
     std::multimap<Clock::time_point, std::pair<Due, LeaseId>> deadlines_;
     bool output_watched_ = false;
     bool stopping_ = false;

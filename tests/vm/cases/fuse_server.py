@@ -1,4 +1,5 @@
-"""A FUSE file system whose server never answers the close of a file: fuse_server.py FOLDER. As root; speaks the kernel's
+"""A FUSE file system whose server never answers the close of a file; or, with "writes", a write, which the kernel puts off
+to the last close (FUSE_WRITEBACK_CACHE); or, with "reads", a read: fuse_server.py FOLDER [writes | reads]. As root; speaks the kernel's
 protocol itself, so that no library is needed. FOLDER/file is everybody's; the server ends at SIGTERM, and with it every
 wait for it."""
 import ctypes
@@ -6,8 +7,9 @@ import os
 import struct
 import sys
 
-LOOKUP, GETATTR, SETATTR, OPEN, RELEASE, FLUSH, INIT = 1, 3, 4, 14, 18, 25, 26
+LOOKUP, GETATTR, SETATTR, OPEN, READ, WRITE, RELEASE, FLUSH, INIT = 1, 3, 4, 14, 15, 16, 18, 25, 26
 ENOSYS = 38
+WRITEBACK_CACHE = 1 << 16
 
 
 def attributes(node):
@@ -20,6 +22,7 @@ def reply(fuse, unique, data=b"", error=0):
 
 
 def main():
+    writes, reads = sys.argv[2:] == ["writes"], sys.argv[2:] == ["reads"]
     fuse = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0,allow_other"
     libc = ctypes.CDLL(None, use_errno=True)
@@ -29,14 +32,22 @@ def main():
         request = os.read(fuse, 1 << 17)
         _, code, unique, node = struct.unpack_from("<IIQQ", request)
         if code == INIT:
-            reply(fuse, unique, struct.pack("<IIIIHHIIHHII24x", 7, 31, 65536, 0, 16, 12, 65536, 1, 0, 0, 0, 0))
+            reply(fuse, unique, struct.pack("<IIIIHHIIHHII24x", 7, 31, 65536, WRITEBACK_CACHE if writes else 0, 16, 12, 65536, 1, 0, 0, 0, 0))
             print("ready", flush=True)
         elif code == LOOKUP:
             reply(fuse, unique, struct.pack("<QQQQII", 2, 0, 60, 60, 0, 0) + attributes(2))
+        elif writes and code in (WRITE, SETATTR):
+            print("a write waits", flush=True)
+        elif writes and code == FLUSH:
+            reply(fuse, unique, error=ENOSYS)
+        elif code == READ and reads:
+            print("a read waits", flush=True)
+        elif code == READ:
+            reply(fuse, unique, bytes(4096))
         elif code in (GETATTR, SETATTR):
             reply(fuse, unique, struct.pack("<QII", 60, 0, 0) + attributes(node))
         elif code == OPEN:
-            reply(fuse, unique, struct.pack("<QII", 1, 1, 0))
+            reply(fuse, unique, struct.pack("<QII", 1, 0 if writes or reads else 1, 0))
         elif code == FLUSH:
             print("a close waits", flush=True)
         elif code == RELEASE:
