@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "daemon/base/error.hpp"
@@ -88,17 +91,13 @@ Outcome<std::string> normal_address(std::string_view text) {
     return std::string(text);
 }
 
-Outcome<Bus> Bus::connect(std::string_view text) {
-    auto address = normal_address(text);
-    if (!address) {
-        return tl::unexpected(std::move(address.error()));
-    }
+Outcome<Bus> Bus::try_to_connect(const std::string& address) {
     sd_bus* bus = nullptr;
     int result = sd_bus_new(&bus);
     if (result < 0) {
         return system_failed("create a D-Bus connection", -result);
     }
-    Bus owner(bus, std::move(*address));
+    Bus owner(bus, address);
     if ((result = sd_bus_set_address(bus, owner.address_.c_str())) < 0 ||
         (result = sd_bus_set_bus_client(bus, 0)) < 0 ||  // no bus daemon: nobody to say Hello to
         (result = sd_bus_set_anonymous(bus, 1)) < 0 ||   // who we are the kernel says, not SASL
@@ -109,6 +108,26 @@ Outcome<Bus> Bus::connect(std::string_view text) {
         return no_daemon(owner.address_, result);
     }
     return owner;
+}
+
+// sd-bus connects without waiting: while others have filled the socket's queue, which the daemon empties fast, the
+// kernel says EAGAIN (unix_stream_connect).
+Outcome<Bus> Bus::connect(std::string_view text) {
+    using namespace std::chrono_literals;
+    constexpr auto longest = 5s;
+    constexpr auto longest_pause = 200ms;
+    auto address = normal_address(text);
+    if (!address) {
+        return tl::unexpected(std::move(address.error()));
+    }
+    const auto deadline = std::chrono::steady_clock::now() + longest;
+    for (auto pause = 5ms;; pause = std::min(2 * pause, longest_pause)) {
+        auto bus = try_to_connect(*address);
+        if (bus || bus.error().error_number != EAGAIN || std::chrono::steady_clock::now() + pause > deadline) {
+            return bus;
+        }
+        std::this_thread::sleep_for(pause);
+    }
 }
 
 Outcome<Message> Bus::new_call(const char* path, const char* interface, const char* member) const {

@@ -36,6 +36,7 @@ using Message = std::unique_ptr<sd_bus_message, UnrefMessage>;
 class Bus {
   public:
     // `address` in any form that normal_address takes. Fails with IOMMUD_ERROR_NO_DAEMON where nobody listens.
+    // Waits, for 5 seconds at most, while so many connect at once that the kernel says EAGAIN.
     [[nodiscard]] static Outcome<Bus> connect(std::string_view address);
 
     [[nodiscard]] const std::string& address() const { return address_; }
@@ -45,6 +46,7 @@ class Bus {
     [[nodiscard]] Outcome<Message> call(const Message& message, std::chrono::seconds timeout = call_timeout) const;
 
   private:
+    [[nodiscard]] static Outcome<Bus> try_to_connect(const std::string& address);
     Bus(sd_bus* bus, std::string address) : bus_(bus), address_(std::move(address)) {}
 
     std::unique_ptr<sd_bus, UnrefBus> bus_;

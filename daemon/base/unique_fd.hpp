@@ -7,6 +7,19 @@
 
 namespace iommud {
 
+// Closes at once. May wait: a close of the last copy of a socket also closes what lies unread in it (hazard C20).
+inline void close_here(int fd) {
+    ::close(fd);
+}
+
+// How this process closes. Monitor and vault, which never wait, set both to have an undertaker do it
+// (daemon/undertaker/burial.hpp); every other process closes by itself.
+struct Closing {
+    void (*own)(int fd) = close_here;      // a descriptor that this process made, or that one of ours sent
+    void (*strange)(int fd) = close_here;  // one that came with a message and that nobody took: it may be any file
+};
+inline Closing closing;
+
 // A descriptor that somebody else owns and that outlives this value.
 class BorrowedFd {
   public:
@@ -42,7 +55,7 @@ class UniqueFd {
     [[nodiscard]] int release() { return std::exchange(fd_, -1); }
     void reset(int fd = -1) {
         if (fd_ >= 0) {
-            ::close(fd_);
+            closing.own(fd_);
         }
         fd_ = fd;
     }

@@ -32,6 +32,34 @@ std::vector<UniqueFd> take_descriptors(msghdr& header) {
 
 }  // namespace
 
+Packet& Packet::operator=(Packet&& other) noexcept {
+    if (this != &other) {
+        drop_fds();
+        bytes = std::move(other.bytes);
+        fds = std::move(other.fds);
+    }
+    return *this;
+}
+
+void Packet::drop_fds() {
+    for (UniqueFd& fd : fds) {
+        if (fd.valid()) {
+            closing.strange(fd.release());
+        }
+    }
+    fds.clear();
+}
+
+void refuse_descriptors(BorrowedFd socket) {
+    constexpr int so_passrights = 83;  // not in Debian 12's headers
+    constexpr int off = 0;
+    static_cast<void>(::setsockopt(socket.get(), SOL_SOCKET, so_passrights, &off, sizeof off));
+}
+
+void Channel::refuse_descriptors() const {
+    ipc::refuse_descriptors(socket_.borrow());
+}
+
 Result<std::pair<Channel, Channel>> Channel::pair() {
     std::array<int, 2> ends{};
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) < 0) {
@@ -89,7 +117,7 @@ SendResult Channel::send_bytes(std::span<const std::byte> bytes, std::span<const
 }
 
 ReceiveResult Channel::receive(Packet& packet, std::size_t most_fds) const {
-    packet.fds.clear();
+    packet.drop_fds();
     packet.bytes.clear();
     // Not into packet.bytes: it would be filled with 32 KiB of zeros for each frame, most of which have 100 bytes.
     std::array<std::byte, max_frame> bytes;  // NOLINT(cppcoreguidelines-pro-type-member-init)

@@ -12,6 +12,15 @@
 namespace iommud::ipc {
 
 struct Packet {
+    Packet() = default;
+    Packet(Packet&&) = default;
+    Packet& operator=(Packet&& other) noexcept;
+    Packet(const Packet&) = delete;
+    Packet& operator=(const Packet&) = delete;
+    ~Packet() { drop_fds(); }
+    // What nobody took out of `fds` is closed as a stranger's: whatever its kind (see Closing).
+    void drop_fds();
+
     Bytes bytes;
     std::vector<UniqueFd> fds;  // CLOEXEC
 };
@@ -30,6 +39,9 @@ enum class ReceiveResult {
     malformed,  // too long a packet or too many descriptors (MSG_TRUNC, MSG_CTRUNC), or another errno: drop the peer
 };
 
+// As Channel::refuse_descriptors(), for a socket that is none.
+void refuse_descriptors(BorrowedFd socket);
+
 class Channel {
   public:
     Channel() = default;
@@ -47,6 +59,10 @@ class Channel {
     [[nodiscard]] SendResult send_bytes(std::span<const std::byte> bytes, std::span<const BorrowedFd> fds = {}) const;
     // Reads one packet into `packet`, replacing what it held. `most_fds` bounds the descriptors that are accepted.
     [[nodiscard]] ReceiveResult receive(Packet& packet, std::size_t most_fds = max_fds) const;
+
+    // From now on the peer's attempts to send descriptors to this end fail with EPERM, where the kernel can do that
+    // (SO_PASSRIGHTS, 6.16 and newer). What connects to a listening socket inherits it at connect (af_unix.c).
+    void refuse_descriptors() const;
 
     // Whether receive() would return anything but `empty`.
     [[nodiscard]] bool has_unread() const;

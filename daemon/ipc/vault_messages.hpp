@@ -10,6 +10,7 @@ namespace iommud::ipc {
 
 inline constexpr std::uint32_t worker_uid_base = 0x78000000;  // + connection slot, unless --worker-uids says otherwise
 inline constexpr std::uint32_t max_worker_slot = 1088;
+inline constexpr std::uint32_t undertaker_slot = max_worker_slot;  // its uid is the next after the workers'
 inline constexpr std::uint32_t keeper_uid_base =
     0x70000000;  // the first account's, unless --keeper-uids says otherwise
 inline constexpr std::size_t max_lease_devices = most_lease_devices;
@@ -105,6 +106,14 @@ struct Unhold {
     auto fields() { return std::tie(name); }
 };
 
+// This undertaker of the monitor's hung up, or does not come back from a close: it is killed, and another one comes
+// when that is possible.
+struct ReplaceUndertaker {
+    static constexpr MessageType type = MessageType::replace_undertaker;
+    std::uint64_t id = 0;
+    auto fields() { return std::tie(id); }
+};
+
 // ---- vault -> monitor. First VaultHello, then a HeldLease for each lease and a HeldThing for each Hold, then
 // HoldingsComplete.
 
@@ -165,6 +174,13 @@ struct ExtendResult {
     ErrorCode code = ErrorCode::internal;
     std::string message;
     auto fields() { return std::tie(lease, granted, code, message); }
+};
+
+// Four after VaultHello, and one for each ReplaceUndertaker. Descriptor: the monitor's end of the undertaker's channel.
+struct UndertakerComing {
+    static constexpr MessageType type = MessageType::undertaker_coming;
+    std::uint64_t id = 0;  // never given again
+    auto fields() { return std::tie(id); }
 };
 
 // A keeper died without having finished, or is given up; its successor unmaps and destroys, and has its KeeperStart

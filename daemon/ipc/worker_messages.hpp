@@ -49,6 +49,7 @@ enum class MessageType : std::uint32_t {
     hold = 69,
     unhold = 70,
     condemn_holder = 71,
+    replace_undertaker = 72,
     // vault -> monitor
     vault_hello = 96,
     held_lease = 97,
@@ -59,6 +60,7 @@ enum class MessageType : std::uint32_t {
     keeper_died = 102,
     lease_ended = 103,
     extend_result = 104,
+    undertaker_coming = 105,
     // to and from a keeper
     keeper_start = 128,
     keeper_add = 129,

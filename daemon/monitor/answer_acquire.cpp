@@ -115,6 +115,7 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
 
     // The vault first: it has the most to do.
     std::vector<UniqueFd> to_keeper;
+    delivery->second.refuse_descriptors();  // the worker has nothing to send there
     to_keeper.push_back(delivery->second.take());
     monitor.vault().send(ipc::GrantLease{.lease = lease.record.id,
                                          .account_uid = account.uid,

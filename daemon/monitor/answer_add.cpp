@@ -91,6 +91,7 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
     to_worker.push_back(delivery->first.take());
     connection.send(ipc::DeliveryComing{.cookie = request.cookie, .lease = view_of(*lease)}, std::move(to_worker));
     std::vector<UniqueFd> to_keeper;
+    delivery->second.refuse_descriptors();  // the worker has nothing to send there
     to_keeper.push_back(delivery->second.take());
     monitor.vault().send(ipc::ExtendLease{.lease = lease->record.id,
                                           .devices = request.devices,

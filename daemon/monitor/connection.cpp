@@ -97,6 +97,7 @@ void Connection::start_worker() {
         return;
     }
     slot_ = slot;
+    pair->first.refuse_descriptors();
     std::vector<UniqueFd> fds;
     if (socket_.valid()) {
         watch_->release();

@@ -15,8 +15,10 @@ namespace iommud::monitor {
 Result<UniqueFd> EndpointFolder::make(const std::string& id) const {
     remove(id);
     const std::string path = path_of(id);
-    const mode_t before = ::umask(0022);  // containers' users have to reach the socket in it
-    const bool made = ::mkdir(path.c_str(), 0755) == 0;
+    // Containers' users have to reach the socket in it. Who could list the folder would hold its lock for as long as
+    // his memory, a FUSE server's, takes to be written to, and its removal would wait for that (fs/readdir.c).
+    const mode_t before = ::umask(0);
+    const bool made = ::mkdir(path.c_str(), 0711) == 0;
     const int error = errno;
     ::umask(before);
     if (!made) {

@@ -136,8 +136,10 @@ void Endpoints::serve(const std::shared_ptr<const EndpointRecord>& record, Uniqu
                 close(id, false);
             }
         });
-    endpoint->listener.emplace(monitor_.io(), std::move(socket),
-                               [this, record](UniqueFd connection) { accepted(record, std::move(connection)); });
+    endpoint->listener.emplace(
+        monitor_.io(), std::move(socket),
+        [this, record](UniqueFd connection) { accepted(record, std::move(connection)); },
+        [this] { return monitor_.holds_back(); });
     open_[record->id] = std::move(endpoint);
 }
 

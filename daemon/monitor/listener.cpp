@@ -10,11 +10,17 @@
 #include <cstring>
 
 #include "daemon/base/log.hpp"
+#include "daemon/ipc/channel.hpp"
 
 namespace iommud::monitor {
 
-Listener::Listener(boost::asio::io_context& io, UniqueFd socket, std::function<void(UniqueFd)> accepted)
-    : socket_(std::move(socket)), descriptor_(io, socket_.get()), pause_(io), accepted_(std::move(accepted)) {
+Listener::Listener(boost::asio::io_context& io, UniqueFd socket, std::function<void(UniqueFd)> accepted,
+                   std::function<bool()> held_back)
+    : socket_(std::move(socket)),
+      descriptor_(io, socket_.get()),
+      pause_(io),
+      accepted_(std::move(accepted)),
+      held_back_(std::move(held_back)) {
     wait();
 }
 
@@ -31,8 +37,23 @@ void Listener::wait() {
                            });
 }
 
+void Listener::wait_a_little() {
+    pause_.expires_after(std::chrono::milliseconds(100));
+    pause_.async_wait([this, alive = std::weak_ptr(alive_)](const boost::system::error_code& cancelled) {
+        if (!cancelled && !alive.expired()) {
+            wait();
+        }
+    });
+}
+
 void Listener::accept_some() {
-    for (int turn = 0; turn < 16; ++turn) {
+    if (held_back_()) {
+        wait_a_little();
+        return;
+    }
+    // Then everybody else has a turn: who is here already, and other sockets.
+    constexpr int most_at_once = 64;
+    for (int turn = 0; turn < most_at_once; ++turn) {
         UniqueFd connection(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
         const int error = errno;
         if (connection.valid()) {
@@ -41,12 +62,7 @@ void Listener::accept_some() {
         }
         if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
             log::warning(errno_message("accept, trying again in 100 ms", error));
-            pause_.expires_after(std::chrono::milliseconds(100));
-            pause_.async_wait([this, alive = std::weak_ptr(alive_)](const boost::system::error_code& cancelled) {
-                if (!cancelled && !alive.expired()) {
-                    wait();
-                }
-            });
+            wait_a_little();
             return;
         }
         break;  // EAGAIN: that was all; anything else was that connection's own misfortune
@@ -62,6 +78,7 @@ Result<UniqueFd> listen_at(const std::string& path, unsigned mode) {
     }
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    ipc::refuse_descriptors(socket.borrow());
     ::unlink(path.c_str());
     const mode_t before = ::umask(0777 & ~mode);
     const bool listens = socket.valid() &&

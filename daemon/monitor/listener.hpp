@@ -15,8 +15,10 @@ namespace iommud::monitor {
 
 class Listener {
   public:
-    // `accepted` gets each connection, CLOEXEC and non-blocking.
-    Listener(boost::asio::io_context& io, UniqueFd socket, std::function<void(UniqueFd)> accepted);
+    // `accepted` gets each connection, CLOEXEC and non-blocking. While `held_back` says so nobody is accepted: those
+    // who connect wait in the kernel's queue.
+    Listener(boost::asio::io_context& io, UniqueFd socket, std::function<void(UniqueFd)> accepted,
+             std::function<bool()> held_back);
     ~Listener();
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
@@ -26,11 +28,13 @@ class Listener {
   private:
     void wait();
     void accept_some();
+    void wait_a_little();
 
     UniqueFd socket_;
     boost::asio::posix::stream_descriptor descriptor_;  // borrows socket_
     boost::asio::steady_timer pause_;
     std::function<void(UniqueFd)> accepted_;
+    std::function<bool()> held_back_;
     // A handler that is queued already when a listener goes finds it gone.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

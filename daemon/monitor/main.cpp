@@ -51,8 +51,8 @@ void run(const Options& options) {
     }
     if (options.simulated) {
         ::mkdir((options.run + "/admin").c_str(), 0700);
-        ::mkdir((options.run + "/endpoints").c_str(), 0755);
-        ::mkdir((options.run + "/rebind").c_str(), 0755);
+        ::mkdir((options.run + "/endpoints").c_str(), 0711);
+        ::mkdir((options.run + "/rebind").c_str(), 0770);
         log::notice("simulated: no device, no kernel feature, no isolation; for trials and tests only");
     }
     boost::asio::io_context io(1);

@@ -22,6 +22,7 @@ ServiceManager& service_manager() {
 
 Monitor::Monitor(boost::asio::io_context& io, const Options& options, Inventory inventory)
     : io_(io),
+      burials_(io, [this](Burial::Id id) { vault_->send(ipc::ReplaceUndertaker{id}); }),
       options_(options),
       policy_(options),
       inventory_(std::move(inventory)),
@@ -67,6 +68,8 @@ void Monitor::start(UniqueFd client_socket, UniqueFd admin_socket, std::function
             .keeper_died = [this](const ipc::KeeperDied& death, ipc::Channel channel,
                                   UniqueFd pidfd) { keepers_.died(death, std::move(channel), std::move(pidfd)); },
             .lease_ended = [this](const ipc::LeaseEnded& end) { keepers_.ended(end); },
+            .undertaker_coming = [this](const ipc::UndertakerComing& coming,
+                                        ipc::Channel channel) { burials_.hire(coming.id, std::move(channel)); },
         });
     wait_for_signals();
 }
@@ -94,10 +97,17 @@ void Monitor::holdings_complete() {
     }
     enter_sandbox_();
     endpoints_.settle();
-    clients_.emplace(io_, std::move(client_socket_),
-                     [this](UniqueFd socket) { accepted(std::move(socket), ConnectionKind::client); });
-    admins_.emplace(io_, std::move(admin_socket_),
-                    [this](UniqueFd socket) { accepted(std::move(socket), ConnectionKind::admin); });
+    // What has connected meanwhile may still send descriptors: they go to the undertaker with their connection.
+    for (const UniqueFd* socket : {&client_socket_, &admin_socket_}) {
+        ipc::refuse_descriptors(socket->borrow());
+    }
+    clients_.emplace(
+        io_, std::move(client_socket_),
+        [this](UniqueFd socket) { accepted(std::move(socket), ConnectionKind::client); },
+        [this] { return holds_back(); });
+    admins_.emplace(
+        io_, std::move(admin_socket_), [this](UniqueFd socket) { accepted(std::move(socket), ConnectionKind::admin); },
+        [this] { return holds_back(); });
     if (options_.system_bus) {
         start_system_bus_worker();
     }

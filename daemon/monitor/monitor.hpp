@@ -19,6 +19,7 @@
 #include "daemon/ledger/ledger.hpp"
 #include "daemon/monitor/admission.hpp"
 #include "daemon/monitor/back_off.hpp"
+#include "daemon/monitor/burials.hpp"
 #include "daemon/monitor/connection.hpp"
 #include "daemon/monitor/endpoints.hpp"
 #include "daemon/monitor/keepers.hpp"
@@ -70,6 +71,8 @@ class Monitor {
     void refresh_device(const PciAddress& address) { inventory_changed(inventory_.refresh(address)); }
 
     // ---- connections
+    // More waits to be closed than is good: nobody new is let in.
+    [[nodiscard]] bool holds_back() const { return burials_.crowded(); }
     [[nodiscard]] std::optional<std::uint32_t> take_slot(Connection& connection);
     // `via`: the endpoint whose socket it is; none for the host's.
     void accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<const EndpointRecord> via = nullptr);
@@ -92,6 +95,7 @@ class Monitor {
     void feed_watchdog();
 
     boost::asio::io_context& io_;
+    Burials burials_;  // outlives everything that closes
     const Options& options_;
     PolicyStore policy_;
     std::unique_ptr<Ledger> ledger_;

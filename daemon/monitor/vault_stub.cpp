@@ -81,6 +81,11 @@ void VaultStub::packet(ipc::Packet& received) {
         handlers_.keeper_died(expect<ipc::KeeperDied>(received), std::move(channel), std::move(pidfd));
     } else if (type == MessageType::lease_ended) {
         handlers_.lease_ended(expect<ipc::LeaseEnded>(received));
+    } else if (type == MessageType::undertaker_coming) {
+        if (received.fds.size() != 1) {
+            throw Fatal("the vault sent an undertaker without its channel");
+        }
+        handlers_.undertaker_coming(expect<ipc::UndertakerComing>(received), ipc::Channel(std::move(received.fds[0])));
     } else {
         throw Fatal("the vault sent a frame of an unknown type");
     }

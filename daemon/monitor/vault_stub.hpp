@@ -25,6 +25,7 @@ class VaultStub {
         std::function<void(const ipc::ExtendResult&)> extend_result;
         std::function<void(const ipc::KeeperDied&, ipc::Channel keeper, UniqueFd pidfd)> keeper_died;
         std::function<void(const ipc::LeaseEnded&)> lease_ended;
+        std::function<void(const ipc::UndertakerComing&, ipc::Channel)> undertaker_coming;
     };
 
     // Connects to the vault's socket: a local connect that does not wait. Throws Fatal when there is no vault.

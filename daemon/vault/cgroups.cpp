@@ -52,6 +52,11 @@ Result<void> make_folder(const std::string& path) {
 
 Cgroups::Cgroups() {
     base_ = fmt::format("{}{}", root, or_fatal(own_cgroup()));
+    // Accounts' cgroups are made in it. Who could list it would hold its lock for as long as his memory, a FUSE
+    // server's, takes to be written to, and the vault would wait for that (fs/readdir.c).
+    if (::chmod(base_.c_str(), 0711) != 0) {
+        or_fatal<void>(fail(ErrorCode::internal, errno_message(base_, errno)));
+    }
     or_fatal(make_folder(base_ + "/vault"));
     or_fatal(enter_cgroup(base_ + "/vault"));
     or_fatal(write_small(base_ + "/cgroup.subtree_control", "+memory +pids"));

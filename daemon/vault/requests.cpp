@@ -99,6 +99,10 @@ Result<void> all_of(std::initializer_list<Result<void>> checks) {
     return failed == checks.end() ? Result<void>() : *failed;
 }
 
+bool acceptable(const ipc::ReplaceUndertaker&, const ipc::Packet& packet) {
+    return packet.fds.empty();
+}
+
 template <class Message>
 Result<Request> read_as(const ipc::Packet& packet) {
     auto request = ipc::decode<Message>(packet.bytes);

@@ -9,7 +9,7 @@
 namespace iommud::vault {
 
 using Request = std::variant<ipc::StartWorker, ipc::GrantLease, ipc::ExtendLease, ipc::SetLimit, ipc::KillChild,
-                             ipc::CondemnHolder, ipc::Hold, ipc::Unhold>;
+                             ipc::CondemnHolder, ipc::Hold, ipc::Unhold, ipc::ReplaceUndertaker>;
 
 // The request in `packet`: a known type, exactly well-formed, and exactly the descriptors that belong to it, each a
 // socket of the right kind. An error is never answered: it ends the monitor's connection. Whether the request fits what

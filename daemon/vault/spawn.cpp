@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -79,7 +80,9 @@ void limit(__rlimit_resource resource, rlim_t value) {
 }
 
 void settle_in(const Place& place, rlim_t locked_memory) {
-    want(enter_cgroup(place.cgroup));
+    if (!place.cgroup.empty()) {
+        want(enter_cgroup(place.cgroup));
+    }
     limit(RLIMIT_NOFILE, child_descriptors);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_MEMLOCK, locked_memory);
@@ -94,6 +97,7 @@ template <class Body, class Refused>
 Result<Child> fork_child(const Body& body, const Refused& refused) {
     const pid_t pid = ::fork();
     if (pid == 0) {
+        closing = {};  // it has no undertaker, and may wait
         try {
             ::setsid();  // a terminal's interrupt is for the vault, which ends its children in order
             body();
@@ -128,14 +132,6 @@ void report_refusal(const ipc::Channel& report, const Error& error) {
     }
 }
 
-// A keeper that an attacker runs could queue device descriptors on its channel, for whoever closes that to do the last
-// close of. Kernels before 6.16 have no such option.
-void refuse_descriptors(const ipc::Channel& channel) {
-    constexpr int so_passrights = 83;  // not in Debian 12's headers
-    constexpr int off = 0;
-    static_cast<void>(::setsockopt(channel.fd().get(), SOL_SOCKET, so_passrights, &off, sizeof off));
-}
-
 std::vector<BorrowedFd> borrowed(const std::vector<UniqueFd>& fds) {
     std::vector<BorrowedFd> all;
     all.reserve(fds.size());
@@ -156,7 +152,7 @@ struct Spawner::Ends {
 };
 
 Spawner::Spawner(const Options& options) : libexec_(options.libexec), verbose_(options.verbose) {
-    for (const char* name : {"iommud-keeper", "iommud-worker"}) {
+    for (const char* name : {"iommud-keeper", "iommud-worker", "iommud-undertaker"}) {
         const std::string path = fmt::format("{}/{}", libexec_, name);
         if (::access(path.c_str(), X_OK) != 0) {
             throw Fatal(errno_message(path, errno));
@@ -250,7 +246,7 @@ Result<NewKeeper> Spawner::keeper(const std::optional<Place>& place, const Lease
         return fail(ErrorCode::internal, "no descriptors left for a keeper");
     }
     auto& [monitor_end, keeper_end] = *control;
-    refuse_descriptors(monitor_end);
+    monitor_end.refuse_descriptors();  // a keeper that an attacker runs could queue its devices there
     // The monitor hears of a successor as soon as it is there, and may have something to say to it.
     if (lease.start.role == ipc::KeeperRole::successor) {
         const std::array<BorrowedFd, 1> context{lease.context.borrow()};
@@ -292,6 +288,30 @@ Result<Extension> Spawner::extension(const Lease& lease, const ipc::KeeperAdd& a
         return tl::unexpected(child.error());
     }
     return Extension{std::move(*child), std::move(report->first), {}};
+}
+
+Result<NewUndertaker> Spawner::undertaker(const std::optional<Place>& place) const {
+    auto pair = ipc::Channel::pair();
+    if (!pair) {
+        return tl::unexpected(pair.error());
+    }
+    auto& [closers_end, own_end] = *pair;
+    closers_end.refuse_descriptors();
+    const auto body = [this, &place, end = own_end.fd(), vault = ::getpid()] {
+        close_all_but({end});
+        if (place) {
+            settle_in(*place, 0);
+        }
+        // Or one whose close waits would outlive the vault, and systemd would wait for that. A change of uid undoes it.
+        want(::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && ::getppid() == vault, "end with the vault");
+        execute("iommud-undertaker", end, BorrowedFd());
+    };
+    auto child = fork_child(body, say);
+    close_here(own_end.take().release());  // nothing was sent there yet
+    if (!child) {
+        return tl::unexpected(child.error());
+    }
+    return NewUndertaker{std::move(*child), std::move(closers_end)};
 }
 
 Result<Child> Spawner::limiter(const std::string& cgroup, std::uint64_t memory_max) const {

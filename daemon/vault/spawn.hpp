@@ -18,7 +18,12 @@ namespace iommud::vault {
 // What a child becomes; on the simulated kernel it stays what it is.
 struct Place {
     User user;
-    std::string cgroup;  // the folder it enters
+    std::string cgroup;  // the folder it enters; empty: stays in the vault's
+};
+
+struct NewUndertaker {
+    Child child;
+    ipc::Channel channel;  // of the process that it closes for
 };
 
 struct NewKeeper {
@@ -30,7 +35,7 @@ struct NewKeeper {
 
 class Spawner {
   public:
-    // Throws Fatal when iommud-keeper or iommud-worker is not there to be started.
+    // Throws Fatal when a program of theirs is not there to be started.
     explicit Spawner(const Options& options);
 
     // `connection` is invalid for the system bus. No place: stays where the vault is.
@@ -45,6 +50,9 @@ class Spawner {
 
     // A child that opens the nodes of `add.devices`, sends KeeperAdd on the lease's channel, reports and is gone.
     [[nodiscard]] Result<Extension> extension(const Lease& lease, const ipc::KeeperAdd& add, BorrowedFd delivery) const;
+
+    // A child that becomes iommud-undertaker.
+    [[nodiscard]] Result<NewUndertaker> undertaker(const std::optional<Place>& place) const;
 
     // A child that sets the memory.max of a cgroup, which may take a while, and is gone.
     [[nodiscard]] Result<Child> limiter(const std::string& cgroup, std::uint64_t memory_max) const;

@@ -114,9 +114,11 @@ Result<void> check_ranges(const UidRanges& ranges) {
                                                              text_of(ranges.keepers), text_of(ranges.workers)));
     }
     const std::uint32_t room = ranges.workers.last - ranges.workers.first + 1;
-    if (room < ipc::max_worker_slot) {
-        return fail(ErrorCode::invalid_argument, fmt::format("workers' uids {} are {}; {} connections need one each",
-                                                             text_of(ranges.workers), room, ipc::max_worker_slot));
+    constexpr std::uint32_t needed = ipc::max_worker_slot + 1;
+    if (room < needed) {
+        return fail(ErrorCode::invalid_argument,
+                    fmt::format("workers' uids {} are {}; {} are needed: one for each connection, one for undertakers",
+                                text_of(ranges.workers), room, needed));
     }
     return {};
 }

@@ -20,7 +20,7 @@ struct UidRange {
 
 struct UidRanges {
     UidRange keepers{ipc::keeper_uid_base, ipc::worker_uid_base - 1};
-    UidRange workers{ipc::worker_uid_base, ipc::worker_uid_base + ipc::max_worker_slot - 1};
+    UidRange workers{ipc::worker_uid_base, ipc::worker_uid_base + ipc::undertaker_slot};
 };
 
 // "1879048192-2013265919". Only from 0x70000000 to 0x7fffffff, where policy gives nobody anything.
@@ -30,7 +30,7 @@ struct UidRanges {
 // /etc/subuid; a line that cannot be read gives nobody anything.
 [[nodiscard]] std::vector<UidRange> uids_of(std::uint32_t uid, std::string_view passwd, std::string_view subuid);
 
-// Whether the two lie apart, and the workers' has room for every connection.
+// Whether the two lie apart, and the workers' has room for every connection and the undertakers.
 [[nodiscard]] Result<void> check_ranges(const UidRanges& ranges);
 
 // Fails with file, line and owner when one of `uids` is somebody's. The texts are of /etc/passwd and /etc/subuid.

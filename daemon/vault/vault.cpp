@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 #include "daemon/base/log.hpp"
 
@@ -46,7 +47,8 @@ std::vector<std::string> dropped_invariants(bool real) {
 
 Vault::Vault(const Options& options, std::optional<KernelInterface> kernel, std::optional<RealWorld> real,
              uid_t monitor)
-    : kernel_(kernel),
+    : burial_([] {}),  // each turn of the loop looks
+      kernel_(kernel),
       real_(std::move(real)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       signals_(watch_signals()),
@@ -82,20 +84,24 @@ void Vault::unwatch(BorrowedFd fd) {
 }
 
 int Vault::next_timeout() const {
+    constexpr int while_burying_ms = 250;
+    const int longest = burial_.busy() ? while_burying_ms : 60'000;
     if (deadlines_.empty()) {
-        return -1;
+        return burial_.busy() ? while_burying_ms : -1;
     }
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadlines_.begin()->first - Clock::now());
-    return static_cast<int>(std::clamp<long long>(left.count(), 0, 60'000));
+    return static_cast<int>(std::clamp<long long>(left.count(), 0, longest));
 }
 
 void Vault::run() {
     if (ServiceManager::watchdog_interval()) {
         schedule(Due::watchdog, 0s);
     }
+    hire(Closer::vault);
     manager_.notify("READY=1\nSTATUS=Waiting for the monitor");
     std::array<epoll_event, 64> events{};
     while (!stopped_ && !(stopping_ && dma_has_ended())) {
+        let_bury();
         const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), next_timeout());
         if (count < 0 && errno != EINTR) {
             throw Fatal(errno_message("epoll_wait", errno));
@@ -151,6 +157,10 @@ void Vault::dispatch(Source source, std::uint64_t id, std::uint32_t events) {
             return on_extension(id, false);
         case Source::other:
             return on_abandoned(id);
+        case Source::burial:
+            return let_bury();
+        case Source::undertaker:
+            return on_undertaker_exit(id);
     }
 }
 
@@ -192,6 +202,9 @@ void Vault::due(Due what, LeaseId id) {
                 lease->holder->kill();
             }
             return;
+        case Due::undertaker:
+            hire(Closer::vault);
+            return hire(Closer::monitor);
         case Due::watchdog:
             manager_.notify(fmt::format("WATCHDOG=1\nSTATUS={}, {} leases, {} workers",
                                         link_.connected() ? "Serving" : "Waiting for the monitor",
@@ -254,6 +267,7 @@ void Vault::greet() {
                          .last_lease = holdings_.last_lease,
                          .dropped_invariants = dropped_invariants(real_.has_value()),
                          .freed_memory = real_ ? real_->freed_memory : FreedMemory::unreachable});
+    hire(Closer::monitor);
     for (auto& [id, lease] : holdings_.leases) {
         // One that is being opened has no first frame in its channel yet: this monitor gets the channel with the
         // GrantResult, as if it had asked itself.
@@ -303,6 +317,7 @@ void Vault::drop_monitor(std::string_view why) {
     log::notice(fmt::format("the monitor's connection is closed: {}", why));
     unwatch(link_.connection());
     link_.drop();
+    dismiss_monitors();
     // Workers belong to a monitor: its successor counts slots from none.
     for (auto& [slot, worker] : std::exchange(holdings_.workers, {})) {
         signal(worker, SIGKILL);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "daemon/base/notify.hpp"
+#include "daemon/undertaker/burial.hpp"
 #include "daemon/vault/cgroups.hpp"
 #include "daemon/vault/holdings.hpp"
 #include "daemon/vault/monitor_link.hpp"
@@ -48,9 +49,18 @@ class Vault {
         word,
         extension,
         added,
-        other
+        other,
+        burial,
+        undertaker
     };
-    enum class Due : std::uint8_t { successor, opening, limit, sweep, stuck, holder, watchdog, kill, stop };
+    enum class Due : std::uint8_t { successor, opening, limit, sweep, stuck, holder, watchdog, kill, stop, undertaker };
+    // Whom an undertaker closes for.
+    enum class Closer : std::uint8_t { vault, monitor };
+    struct Undertaker {
+        Child child;
+        Closer closer;
+        bool dismissed = false;  // killed, and not gone yet
+    };
     struct Exit {
         bool clean = false;
         bool revoked = false;  // a keeper's: it has ended the DMA of a direct lease whose holder is to be killed
@@ -89,6 +99,7 @@ class Vault {
     [[nodiscard]] Result<void> carry_out(const ipc::CondemnHolder& request, ipc::Packet& packet);
     [[nodiscard]] Result<void> carry_out(const ipc::Hold& request, ipc::Packet& packet);
     [[nodiscard]] Result<void> carry_out(const ipc::Unhold& request, ipc::Packet& packet);
+    [[nodiscard]] Result<void> carry_out(const ipc::ReplaceUndertaker& request, ipc::Packet& packet);
     [[nodiscard]] Result<void> may_grant(std::uint32_t account_uid) const;
 
     // The children (children.cpp).
@@ -113,6 +124,13 @@ class Vault {
     void on_sweep_exit(LeaseId id, bool clean);
     void forget_lease(LeaseId id);
 
+    // The undertakers (undertakers.cpp).
+    void hire(Closer closer);  // as many as it lacks; when too many do not die, once one of them has
+    void dismiss(Burial::Id id);
+    void dismiss_monitors();
+    void let_bury();
+    void on_undertaker_exit(Burial::Id id);
+
     void on_worker_exit(std::uint32_t slot);
     void on_keeper_exit(LeaseId id);
     void on_report(LeaseId id);
@@ -121,6 +139,7 @@ class Vault {
     void on_extension(LeaseId id, bool exited);
     void close_report(ipc::Channel& report);
 
+    Burial burial_;  // outlives everything that closes
     std::optional<KernelInterface> kernel_;
     std::optional<RealWorld> real_;
     UniqueFd epoll_;
@@ -130,6 +149,8 @@ class Vault {
     ServiceManager manager_;
     Holdings holdings_;
     std::uint64_t next_abandoned_ = 0;
+    std::map<Burial::Id, Undertaker> undertakers_;
+    Burial::Id next_undertaker_ = 0;
     std::multimap<Clock::time_point, std::pair<Due, LeaseId>> deadlines_;
     bool output_watched_ = false;
     bool stopping_ = false;

@@ -73,7 +73,7 @@ LeaseRecord held_lease(Mode mode) {
 }
 
 MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held, const std::vector<ipc::HeldThing>& things,
-                               const char* option, FreedMemory freed_memory) {
+                               const char* option, FreedMemory freed_memory, UniqueFd socket) {
     std::string pattern = std::filesystem::temp_directory_path() / "iommud-monitor.XXXXXX";
     work_ = ::mkdtemp(pattern.data());
     std::filesystem::create_directories(work_ / "run" / "vault");
@@ -104,6 +104,9 @@ MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held, const std::
     hello.kernel = KernelInterface::simulated;
     hello.freed_memory = freed_memory;
     static_cast<void>(vault_.send(hello));
+    for (std::size_t i = 0; i < 4; ++i) {
+        start_undertaker();
+    }
     for (LeaseRecord record : held) {
         auto [keeper, monitors] = ipc::Channel::pair().value();
         const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
@@ -114,9 +117,26 @@ MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held, const std::
         keepers_.push_back(std::move(keeper));
     }
     for (const ipc::HeldThing& thing : things) {
-        static_cast<void>(vault_.send(thing));
+        const std::array<BorrowedFd, 1> fds{socket.borrow()};
+        static_cast<void>(vault_.send(thing, std::span(fds.data(), socket.valid() ? 1 : 0)));
     }
+    socket.reset();
     static_cast<void>(vault_.send(ipc::HoldingsComplete{}));
+}
+
+// It ends when the monitor does, of which it hears by a hang-up.
+void MonitorProcess::start_undertaker() const {
+    static std::uint64_t next = 0;
+    auto [monitors, own] = ipc::Channel::pair().value();
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        ::dup2(own.fd().get(), 3);
+        ::close_range(4, ~0U, 0);
+        ::execl(IOMMUD_UNDERTAKER, IOMMUD_UNDERTAKER, nullptr);
+        ::_exit(127);
+    }
+    const std::array<BorrowedFd, 1> fds{monitors.fd()};
+    static_cast<void>(vault_.send(ipc::UndertakerComing{++next}, fds));
 }
 
 MonitorProcess::~MonitorProcess() {

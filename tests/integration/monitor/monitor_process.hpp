@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -49,8 +50,10 @@ LeaseRecord held_lease(Mode mode);
 class MonitorProcess {
   public:
     // The vault holds leases with these records, and these things, if any.
+    // `socket`: goes with each thing, if valid.
     explicit MonitorProcess(const std::vector<LeaseRecord>& held = {}, const std::vector<ipc::HeldThing>& things = {},
-                            const char* option = "--verbose", FreedMemory freed_memory = FreedMemory::unreachable);
+                            const char* option = "--verbose", FreedMemory freed_memory = FreedMemory::unreachable,
+                            UniqueFd socket = {});
     ~MonitorProcess();
     MonitorProcess(const MonitorProcess&) = delete;
     MonitorProcess& operator=(const MonitorProcess&) = delete;
@@ -76,8 +79,9 @@ class MonitorProcess {
 
     // Speaks to the monitor as the keeper of the n-th held lease.
     template <class Message>
-    [[nodiscard]] ipc::SendResult keeper_says(std::size_t n, const Message& message) const {
-        return keepers_.at(n).send(message);
+    [[nodiscard]] ipc::SendResult keeper_says(std::size_t n, const Message& message, BorrowedFd fd = {}) const {
+        const std::array<BorrowedFd, 1> fds{fd};
+        return keepers_.at(n).send(message, std::span(fds.data(), fd.valid() ? 1 : 0));
     }
     // The frame of that type that comes next to the keeper of the n-th held lease.
     template <class Message>
@@ -91,6 +95,9 @@ class MonitorProcess {
 
     std::filesystem::path work_;
     pid_t pid_ = -1;
+    // Real undertakers, as the vault would start them.
+    void start_undertaker() const;
+
     ipc::Channel vault_;
     std::vector<ipc::Channel> keepers_;  // the other ends of what the monitor has for them
 };

@@ -202,7 +202,7 @@ TEST(VaultLease, AKeeperThatDiesWithoutAMonitorIsCleanedUpAfterToo) {
 TEST(VaultLease, LeavesNoDescriptorBehind) {
     const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
     const auto monitor = vault.greeted();
-    const auto before = vault.descriptors();
+    const auto before = vault.descriptors_at_rest();
 
     for (LeaseId id = 1; id <= 5; ++id) {
         const Granted lease = grant(monitor.channel, id);
@@ -210,7 +210,7 @@ TEST(VaultLease, LeavesNoDescriptorBehind) {
         ASSERT_TRUE(next<ipc::LeaseEnded>(monitor.channel));
     }
 
-    EXPECT_EQ(vault.descriptors(), before);
+    EXPECT_EQ(vault.descriptors_at_rest(), before);
 }
 
 TEST(VaultLease, MoreDevicesReachTheKeeperAndTheRecordIsReplaced) {

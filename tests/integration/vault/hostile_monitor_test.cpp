@@ -8,6 +8,7 @@
 #include <ostream>
 
 #include "daemon/base/bounds.hpp"
+#include "tests/integration/lingering.hpp"
 #include "tests/integration/vault/vault_process.hpp"
 
 namespace iommud::test {
@@ -302,7 +303,7 @@ TEST(HostileMonitorLeaves, NothingInTheVault) {
     const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
     const auto before = [&vault] {
         const auto monitor = vault.greeted();
-        return vault.descriptors();
+        return vault.descriptors_at_rest();
     }();
 
     for (const char* name : {"GrantWithThreeDescriptors", "GrantWithAFile", "KillWithADescriptor", "HoldOfAFile"}) {
@@ -314,8 +315,57 @@ TEST(HostileMonitorLeaves, NothingInTheVault) {
     }
 
     const auto honest = vault.greeted();
-    EXPECT_EQ(vault.descriptors(), before);
+    EXPECT_EQ(vault.descriptors_at_rest(), before);
     EXPECT_TRUE(honest.leases.empty());
+}
+
+// Hazard C20.
+TEST(HostileMonitorLeaves, TheVaultWaitingForNoCloseOfWhatItSends) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    std::vector<UniqueFd> stuck;
+    for (const std::size_t ordinary : {0U, 2U}) {
+        const auto hostile = vault.greeted();
+        Lingering waiting = lingering();
+        std::vector<BorrowedFd> fds(ordinary, hostile.channel.fd());
+        fds.push_back(waiting.socket.borrow());
+        ASSERT_EQ(hostile.channel.send(a_grant(1), fds), ipc::SendResult::sent);
+        waiting.socket.reset();
+        ASSERT_TRUE(is_dropped(hostile.channel)) << ordinary;
+
+        EXPECT_EQ(vault.greeted().hello.last_lease, 0U) << "it waits";
+        stuck.push_back(std::move(waiting.peer));
+    }
+}
+
+TEST(HostileMonitorLeaves, TheVaultWaitingForNoCloseOfAConnectionThatItRefuses) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    const auto honest = vault.greeted();
+    Lingering waiting = lingering();
+    ipc::Channel second = vault.connect();
+    const std::array<BorrowedFd, 1> fds{waiting.socket.borrow()};
+    static_cast<void>(second.send(ipc::KillChild{}, fds));  // the vault may have refused it already
+    waiting.socket.reset();
+
+    EXPECT_TRUE(hangs_up(second));
+    const ipc::Channel delivery = ask_for(honest.channel, a_grant(1));
+    EXPECT_TRUE(next<ipc::GrantResult>(honest.channel)) << "it waits";
+}
+
+TEST(HostileMonitorLeaves, TheVaultWaitingForNoCloseOfWhatLiesInItsConnection) {
+    const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
+    Lingering waiting = lingering();
+    {
+        const auto hostile = vault.greeted();
+        const std::array<BorrowedFd, 1> fds{waiting.socket.borrow()};
+        send(hostile.channel, ipc::Bytes(3));  // it is dropped for this one
+        for (int i = 0; i < 16; ++i) {
+            static_cast<void>(hostile.channel.send(ipc::KillChild{}, fds));
+        }
+        waiting.socket.reset();
+        ASSERT_TRUE(is_dropped(hostile.channel));
+    }
+
+    EXPECT_EQ(vault.greeted().hello.last_lease, 0U) << "it waits";
 }
 
 TEST(HostileMonitorLeaves, ARunningLeaseUntouched) {

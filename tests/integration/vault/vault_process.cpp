@@ -117,6 +117,8 @@ VaultProcess::Greeting VaultProcess::greeted() const {
             greeting.leases.emplace_back(std::move(*lease), std::move(packet));
         } else if (auto thing = ipc::decode<ipc::HeldThing>(packet.bytes)) {
             greeting.things.emplace_back(std::move(*thing), std::move(packet));
+        } else if (auto undertaker = ipc::decode<ipc::UndertakerComing>(packet.bytes)) {
+            greeting.undertakers.emplace_back(*undertaker, std::move(packet));
         } else {
             EXPECT_TRUE(ipc::decode<ipc::HoldingsComplete>(packet.bytes));
             break;
@@ -133,6 +135,19 @@ std::multiset<std::string> VaultProcess::descriptors() const {
         found.insert(target.substr(0, target.find(':')));
     }
     return found;
+}
+
+std::multiset<std::string> VaultProcess::descriptors_at_rest() const {
+    constexpr int for_as_long = 30;  // looks, 10 ms apart
+    std::multiset<std::string> last;
+    int same = 0;
+    eventually([this, &last, &same] {
+        auto now = descriptors();
+        same = now == last ? same + 1 : 0;
+        last = std::move(now);
+        return same >= for_as_long;
+    });
+    return last;
 }
 
 int VaultProcess::stop() {

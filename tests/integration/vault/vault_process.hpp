@@ -53,10 +53,13 @@ class VaultProcess {
         ipc::VaultHello hello;
         std::vector<std::pair<ipc::HeldLease, ipc::Packet>> leases;
         std::vector<std::pair<ipc::HeldThing, ipc::Packet>> things;
+        std::vector<std::pair<ipc::UndertakerComing, ipc::Packet>> undertakers;
     };
     [[nodiscard]] Greeting greeted() const;
     // What /proc/PID/fd points to, as texts; sockets and pipes by kind and not by inode.
     [[nodiscard]] std::multiset<std::string> descriptors() const;
+    // The same, once it is what it was for a while: what is closed goes by an undertaker, a little later.
+    [[nodiscard]] std::multiset<std::string> descriptors_at_rest() const;
     // Asks it to stop; its exit status, as waitpid(2) gives it.
     int stop();
     void kill_now();

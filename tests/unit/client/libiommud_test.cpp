@@ -2,8 +2,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <array>
+#include <cerrno>
+#include <cstddef>
+#include <future>
 #include <iommud/iommud.hpp>
 
 #include "tests/unit/client/fake_daemon.hpp"
@@ -40,6 +44,37 @@ TEST(LibIommud, AcquiresALeaseWithItsDescriptors) {
     EXPECT_EQ(daemon.last_request().memory, 12U << 20);
     EXPECT_EQ(daemon.last_request().mode, "managed");
     EXPECT_EQ(daemon.last_request().label, "driver");
+}
+
+TEST(LibIommud, TriesAgainWhileOthersFillTheDaemonsQueue) {
+    const UniqueFd daemon(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const sockaddr_un unnamed{.sun_family = AF_UNIX, .sun_path = {}};
+    sockaddr_un name{};
+    socklen_t size = sizeof name;
+    ASSERT_EQ(::bind(daemon.get(), reinterpret_cast<const sockaddr*>(&unnamed), sizeof unnamed.sun_family), 0);
+    ASSERT_EQ(::listen(daemon.get(), 0), 0);
+    ASSERT_EQ(::getsockname(daemon.get(), reinterpret_cast<sockaddr*>(&name), &size), 0);
+    std::vector<UniqueFd> others;
+    do {
+        others.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    } while (::connect(others.back().get(), reinterpret_cast<const sockaddr*>(&name), size) == 0);
+    ASSERT_EQ(errno, EAGAIN);
+    const std::string address =
+        "unix:abstract=" + std::string(name.sun_path + 1, size - offsetof(sockaddr_un, sun_path) - 1);
+
+    auto connected = std::async(std::launch::async, [&address] {
+        iommud_connection* connection = nullptr;
+        const int result = iommud_connect(address.c_str(), &connection, nullptr);
+        iommud_disconnect(connection);
+        return result;
+    });
+
+    EXPECT_EQ(connected.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+    std::vector<UniqueFd> accepted;
+    do {
+        accepted.emplace_back(::accept4(daemon.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    } while (connected.wait_for(std::chrono::milliseconds(1)) == std::future_status::timeout);
+    EXPECT_EQ(connected.get(), 0);
 }
 
 TEST(LibIommud, ListsTheDescriptorsOfALease) {

@@ -39,7 +39,7 @@ TEST(UidRanges, ThatOverlapOrHaveNoRoomForEveryConnectionAreRefused) {
     EXPECT_THAT(check_ranges({{0x70000000, 0x78000000}, {0x78000000, 0x7800ffff}}).error().message,
                 HasSubstr("keepers' uids 1879048192-2013265920 and workers' uids 2013265920-2013331455 overlap"));
     EXPECT_THAT(check_ranges({{0x70000000, 0x77ffffff}, {0x78000000, 0x780003ff}}).error().message,
-                HasSubstr("are 1024; 1088 connections need one each"));
+                HasSubstr("are 1024; 1089 are needed"));
 }
 
 TEST(UidsOfOurs, AreNobodysWhereNoFileNamesThem) {

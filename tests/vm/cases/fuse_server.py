@@ -1,14 +1,15 @@
-"""A FUSE file system whose server never answers: fuse_server.py FOLDER [closes|keepers|reads], the close of a file, which
-is what it is without a word for it; the close of one by a keeper; or the read of a page. As root; speaks the kernel's
-protocol itself, so that no library is needed. FOLDER/file is everybody's; the server says when somebody waits, ends at
-SIGTERM, and with it every wait for it."""
+"""A FUSE file system whose server never answers: fuse_server.py FOLDER [closes|keepers|reads|writes], the close of a file,
+which is what it is without a word for it; the close of one by a keeper; the read of a page; or a write, which the kernel
+puts off to the last close (FUSE_WRITEBACK_CACHE). As root; speaks the kernel's protocol itself, so that no library is
+needed. FOLDER/file is everybody's; the server says when somebody waits, ends at SIGTERM, and with it every wait for it."""
 import ctypes
 import os
 import struct
 import sys
 
-LOOKUP, GETATTR, SETATTR, OPEN, READ, RELEASE, FLUSH, INIT = 1, 3, 4, 14, 15, 18, 25, 26
+LOOKUP, GETATTR, SETATTR, OPEN, READ, WRITE, RELEASE, FLUSH, INIT = 1, 3, 4, 14, 15, 16, 18, 25, 26
 ENOSYS = 38
+WRITEBACK_CACHE = 1 << 16
 
 
 def attributes(node):
@@ -30,6 +31,7 @@ def is_keeper(pid):
 
 def main():
     silent = sys.argv[2] if len(sys.argv) > 2 else "closes"
+    writes, reads = silent == "writes", silent == "reads"
     fuse = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0,allow_other"
     libc = ctypes.CDLL(None, use_errno=True)
@@ -39,18 +41,22 @@ def main():
         request = os.read(fuse, 1 << 17)
         _, code, unique, node, _, _, pid = struct.unpack_from("<IIQQIII", request)
         if code == INIT:
-            reply(fuse, unique, struct.pack("<IIIIHHIIHHII24x", 7, 31, 65536, 0, 16, 12, 65536, 1, 0, 0, 0, 0))
+            reply(fuse, unique, struct.pack("<IIIIHHIIHHII24x", 7, 31, 65536, WRITEBACK_CACHE if writes else 0, 16, 12, 65536, 1, 0, 0, 0, 0))
             print("ready", flush=True)
         elif code == LOOKUP:
             reply(fuse, unique, struct.pack("<QQQQII", 2, 0, 60, 60, 0, 0) + attributes(2))
+        elif writes and code in (WRITE, SETATTR):
+            print("a write waits", flush=True)
+        elif code == READ and reads:
+            print("a read waits", flush=True)
+        elif code == READ:
+            reply(fuse, unique, bytes(4096))
         elif code in (GETATTR, SETATTR):
             reply(fuse, unique, struct.pack("<QII", 60, 0, 0) + attributes(node))
         elif code == OPEN:
-            reply(fuse, unique, struct.pack("<QII", 1, 1, 0))
+            reply(fuse, unique, struct.pack("<QII", 1, 0 if writes or reads else 1, 0))
         elif code == FLUSH and (silent == "closes" or (silent == "keepers" and is_keeper(pid))):
             print("a close waits", flush=True)
-        elif code == READ and silent == "reads":
-            print("a read waits", flush=True)
         elif code == RELEASE:
             reply(fuse, unique)
         elif code not in (2, 42):  # FORGET, BATCH_FORGET: nobody waits

@@ -80,6 +80,22 @@ def workers():
     print(f"{had} connections were tried")
 
 
+def connects():
+    """A connection after the other, closed at once, until a line comes in."""
+    had = full = 0
+    print("started", flush=True)
+    while had % 64 or not select.select([sys.stdin], [], [], 0)[0]:
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client.setblocking(False)
+        try:
+            client.connect(bus.CLIENTS)
+        except BlockingIOError:
+            full += 1
+        client.close()
+        had += 1
+    print(f"{had} connections were tried, {full} found the queue full")
+
+
 def race(device, connections, each):
     """Acquire of one device, many times at once: how many got it, and what the others heard."""
     clients = [bus.Bus() for _ in range(int(connections))]
@@ -219,5 +235,5 @@ def processes(*pids):
     print(f"{len(acts)} acts refused for {len(pids)} processes")
 
 
-{"garbage": garbage, "half-open": half_open, "workers": workers, "race": race, "namespace": root_of_a_namespace,
+{"garbage": garbage, "half-open": half_open, "workers": workers, "connects": connects, "race": race, "namespace": root_of_a_namespace,
  "bad-input": bad_input, "fuse": fuse, "processes": processes}[sys.argv[1]](*sys.argv[2:])

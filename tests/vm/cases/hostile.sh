@@ -71,6 +71,21 @@ echo "     $said"
 eventually 60 "bob's workers have ended" no_client_workers
 leaves_nothing "the workers"
 
+echo "== connections without end, closed at once"
+deep=/sys/fs/cgroup$(printf '/d%.0s' $(seq 30))
+mkdir -p "$deep"
+for where in "" "$deep"; do
+    start_meanwhile started bob connects
+    [ -z "$where" ] || echo "$meanwhile_pid" >"$where/cgroup.procs"
+    for _ in 1 2 3 4 5; do
+        expect 0 "alice's status is answered${where:+, while bob connects from a deep cgroup}" as alice iommuctl status
+    done
+    served "while bob connects without end"
+    end_meanwhile
+    echo "     $said"
+done
+leaves_nothing "the loop"
+
 echo "== 200 times Acquire of one device, at once"
 expect 0 "200 requests" hostile alice race $edu_a 10 20
 says "1 won," "exactly one wins"

@@ -60,7 +60,8 @@ struct iommud_connection;
  * administrators' socket where there is one; else unix:path=/run/iommud/bus. */
 int iommud_default_address(char* address, size_t size, struct iommud_failure* failure);
 
-/* `address`: "unix:path=...", "unix:abstract=...", an absolute path, or NULL. */
+/* `address`: "unix:path=...", "unix:abstract=...", an absolute path, or NULL. While others fill the daemon's queue of
+ * connections (EAGAIN) it is tried again, with pauses, for 5 seconds; then IOMMUD_ERROR_NO_DAEMON. */
 int iommud_connect(const char* address, struct iommud_connection** connection, struct iommud_failure* failure);
 
 /* Leases live on without the connection they were acquired through. NULL is fine. */

@@ -1,0 +1,80 @@
+// How monitor and vault close: they do not. Closing the last copy of a socket closes what lies unread in it, and a
+// stranger chooses what that is: a TCP socket that lingers, a file of a silent FUSE server (hazard C20). An undertaker,
+// a process that can be killed and replaced, gets a copy of each descriptor and closes it last.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "daemon/ipc/channel.hpp"
+
+namespace iommud {
+
+// This process's side. An undertaker gets a batch of descriptors in one message; when this process has closed its own
+// copies, which the copies under way make harmless, it says so, and the undertaker closes, and acknowledges. It has one
+// batch at a time: one that does not come back holds up what is in its batch and nothing else. Nothing here waits. One
+// at a time in a process.
+class Burial {
+  public:
+    using Clock = std::chrono::steady_clock;
+    using Id = std::uint64_t;                      // an undertaker's, given by the vault
+    static constexpr std::size_t undertakers = 4;  // of each process that has any
+    static constexpr std::size_t most_in_a_batch =
+        250;  // SCM_MAX_FD; four of them are far below the 2,024 sockets under
+              // way for which the kernel makes a sender wait (garbage.c)
+    static constexpr std::chrono::milliseconds patience{2000};
+    static constexpr std::chrono::milliseconds short_patience{250};  // while more than `many` wait
+    static constexpr std::size_t many = 256;
+    static constexpr std::size_t crowd = 4096;  // with more than this waiting, nobody new is let in
+
+    // From here on every socket that this process lets go of waits here (UniqueFd), and so does whatever came with a
+    // message and was not taken (ipc::Packet). `wake`, which may run inside of any destructor, sees to it that work()
+    // is called soon.
+    explicit Burial(std::function<void()> wake);
+    // Hands over what it can. What is still here then stays open: an exiting process closes without lingering.
+    ~Burial();
+    Burial(const Burial&) = delete;
+    Burial& operator=(const Burial&) = delete;
+    Burial(Burial&&) = delete;
+    Burial& operator=(Burial&&) = delete;
+
+    // One more undertaker. An `id` is given once.
+    void hire(Id id, ipc::Channel channel);
+    // Its channel is readable when work() has something to hear. Invalid for one that is not there.
+    [[nodiscard]] BorrowedFd channel(Id id) const;
+
+    // Hands over what it can, and hears what has been closed. Returns whom another one is needed for: who has hung up,
+    // or has not come back in time. To be called again within a quarter of a second while busy().
+    [[nodiscard]] std::vector<Id> work(Clock::time_point now);
+    // Closes the channel of one that work() returned, when nobody waits for it any more.
+    void forget(Id id);
+    [[nodiscard]] bool busy() const;
+    [[nodiscard]] bool crowded() const { return waiting_.size() > crowd; }
+
+  private:
+    struct Undertaker {
+        ipc::Channel channel;
+        std::optional<Clock::time_point> since;  // that it has a batch
+        bool mark_owed = false;                  // it was not told yet that the copies here are closed
+        bool lost = false;
+        [[nodiscard]] bool hears();  // takes acknowledgements; false: it has hung up
+        [[nodiscard]] bool told();   // sends the mark if it can; false: it has hung up
+    };
+    static void bury_socket(int fd);
+    static void bury(int fd);
+    [[nodiscard]] std::size_t idle() const;
+    [[nodiscard]] bool give_batch(Undertaker& undertaker, std::size_t size, Clock::time_point now);
+
+    static Burial* the_one;
+    std::function<void()> wake_;
+    std::map<Id, Undertaker> undertakers_;
+    std::deque<UniqueFd> waiting_;  // never destroyed with a descriptor in it
+};
+
+}  // namespace iommud
