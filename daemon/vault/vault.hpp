@@ -81,6 +81,7 @@ class Vault {
     [[nodiscard]] std::optional<Exit> reap(const Child& child);
     void signal(const Child& child, int number) const;
     void abandon(Child child);  // nobody waits for it: it is reaped and forgotten
+    void collect_accounts();
     [[nodiscard]] Result<std::optional<Place>> place_of(std::uint32_t account_uid);
     [[nodiscard]] Result<void> start_keeper(Lease& lease, BorrowedFd delivery);
     void start_successor(Lease& lease, const std::string& how_it_died, bool revoked = false);
