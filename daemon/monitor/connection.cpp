@@ -33,7 +33,7 @@ Connection::Connection(Monitor& monitor, ConnectionKind kind, Identity who, Uniq
       endpoint_(kind == ConnectionKind::system_bus ? std::string(bus_endpoint)
                 : via_                             ? via_->key()
                                                    : std::string()),
-      party_(kind == ConnectionKind::system_bus ? Admission::Party{.root = true}
+      party_(kind == ConnectionKind::system_bus ? Admission::Party{.uid = 0, .endpoint = {}, .root = true}
                                                 : monitor.party_of(who_.uid, via_.get())),
       socket_(std::move(socket)),
       retry_(monitor.io()) {}

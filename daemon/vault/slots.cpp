@@ -155,14 +155,14 @@ std::optional<SlotsFile::Slot> SlotsFile::surplus(const std::set<std::uint32_t>&
     std::size_t idle = 0;
     std::optional<Slot> oldest;
     std::uint64_t oldest_used = 0;
-    for (const Slot& slot : slots_.accounts) {
-        if (busy.contains(slot.first)) {
+    for (const auto& [account, own] : slots_.accounts) {
+        if (busy.contains(account)) {
             continue;
         }
-        const auto at = used_.find(slot.first);
+        const auto at = used_.find(account);
         const std::uint64_t used = at == used_.end() ? 0 : at->second;
         if (++idle == 1 || used < oldest_used) {
-            oldest = slot;
+            oldest = Slot(account, own);
             oldest_used = used;
         }
     }

@@ -13,7 +13,7 @@ namespace {
 
 using Party = Admission::Party;
 
-const Party root{.root = true};
+const Party root{.uid = 0, .endpoint = {}, .root = true};
 
 TEST(Admission, GivesAPartyItsConnectionsAndNoMore) {
     Admission admission;
@@ -74,7 +74,7 @@ TEST(Admission, RootsSubordinateUidsAreNotRoot) {
     Admission admission;
     std::uint32_t entered = 0;
     for (int i = 0; i < 100; ++i) {
-        entered += admission.enter({.uid = 0}) == nullptr ? 1 : 0;
+        entered += admission.enter({0, ""}) == nullptr ? 1 : 0;
     }
 
     EXPECT_EQ(entered, Admission::connections_each);
