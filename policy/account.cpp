@@ -1,5 +1,7 @@
 #include "policy/account.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace iommud::policy {
@@ -24,14 +26,44 @@ void find_account_entries(const Policy& policy, std::uint32_t uid, std::span<con
     }
 }
 
+std::optional<std::uint32_t> payer_of(const Policy& policy, const Subject& subject) {
+    const std::uint32_t bearer = bearer_of(subject);
+    std::vector<std::uint32_t> entries;
+    find_account_entries(policy, bearer, {}, entries);
+    return entries.empty() ? policy.names.owner_of(bearer) : std::optional(bearer);
+}
+
 void find_account_entries(const Policy& policy, const Subject& subject, std::vector<std::uint32_t>& entries) {
-    const std::uint32_t payer = payer_of(subject);
-    // The groups of the one who asks are not those of the one who pays.
-    find_account_entries(policy, payer, payer == subject.uid ? subject.groups : policy.names.groups_of(payer), entries);
+    const std::optional<std::uint32_t> payer = payer_of(policy, subject);
+    if (!payer) {
+        return;
+    }
+    // The groups of the one who asks are not those of the one who pays; but a subordinate uid that kept them shows
+    // which its owner has.
+    std::vector<std::uint32_t> groups;
+    if (*payer != subject.uid) {
+        groups = policy.names.groups_of(*payer);
+    }
+    if (bearer_of(subject) == subject.uid) {
+        groups.insert(groups.end(), subject.groups.begin(), subject.groups.end());
+    }
+    find_account_entries(policy, *payer, groups, entries);
+}
+
+std::string owner_text(const Policy& policy, const Subject& subject) {
+    const std::uint32_t bearer = bearer_of(subject);
+    const std::optional<std::uint32_t> payer = payer_of(policy, subject);
+    if (payer == bearer) {
+        return {};
+    }
+    return fmt::format(": /etc/subuid gives uid {} to {}", bearer,
+                       payer ? policy.names.user_text(*payer) : "several users");
 }
 
 std::optional<Account> account_of(const Policy& policy, const Subject& subject) {
-    if (subject.uid >= first_daemon_uid || payer_of(subject) >= first_daemon_uid) {
+    const std::optional<std::uint32_t> payer = payer_of(policy, subject);
+    if (subject.uid >= first_daemon_uid || bearer_of(subject) >= first_daemon_uid || !payer ||
+        *payer >= first_daemon_uid) {
         return std::nullopt;
     }
     std::vector<std::uint32_t> entries;
@@ -40,7 +72,7 @@ std::optional<Account> account_of(const Policy& policy, const Subject& subject) 
         return std::nullopt;
     }
     const AccountEntry& entry = policy.accounts[entries[0]];
-    return Account{entry.charge.value_or(payer_of(subject)), entry.memory, entry.leases, entry.devices, entry.group};
+    return Account{entry.charge.value_or(*payer), entry.memory, entry.leases, entry.devices, entry.group};
 }
 
 void build_account_index(Policy& policy) {

@@ -17,13 +17,21 @@ struct Account {
     bool operator==(const Account&) const = default;
 };
 
-// Whose account it is unless policy says "charge": in a container its root, else whoever asks.
-[[nodiscard]] inline std::uint32_t payer_of(const Subject& subject) {
+// By whose uid an account is looked for: in a container its root's, else the one of whoever asks.
+[[nodiscard]] inline std::uint32_t bearer_of(const Subject& subject) {
     return subject.container ? subject.container->payer : subject.uid;
 }
 
-// User before uid range before group. Nothing for a subject without an account, for one whose groups have several, and
-// for the daemon's own uids: no account is no lease.
+// Whose account it is unless policy says "charge": the bearer's, if a user's or a uid range's entry is about him; else
+// that of the owner of his uid (Names::owner_of). Nothing when /etc/subuid gives the uid to several.
+[[nodiscard]] std::optional<std::uint32_t> payer_of(const Policy& policy, const Subject& subject);
+
+// For the end of a sentence about the account: ": /etc/subuid gives uid 100005 to alice (uid 1000)", or to several
+// users; empty where no owner matters.
+[[nodiscard]] std::string owner_text(const Policy& policy, const Subject& subject);
+
+// User before uid range before owner in /etc/subuid before group. Nothing for a subject without an account, for one
+// whose groups have several, for a uid with several owners, and for the daemon's own uids: no account is no lease.
 [[nodiscard]] std::optional<Account> account_of(const Policy& policy, const Subject& subject);
 
 // The most specific entries for this uid and these groups, by number in Policy::accounts: more than one only when

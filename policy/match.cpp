@@ -94,9 +94,9 @@ Asker::Asker(const Policy& policy, const Subject& the_subject)
     if (const auto account = account_of(policy, subject)) {
         denied_as_uids.push_back(account->uid);
     }
-    denied_as_uids.push_back(payer_of(subject));
+    denied_as_uids.push_back(bearer_of(subject));
     policy.names.owners_of(subject.uid, denied_as_uids);
-    policy.names.owners_of(payer_of(subject), denied_as_uids);
+    policy.names.owners_of(bearer_of(subject), denied_as_uids);
     sort_unique(denied_as_uids);
     for (const std::uint32_t uid : denied_as_uids) {
         append_all(policy.names.groups_of(uid), denied_as_groups);

@@ -121,6 +121,21 @@ const std::vector<std::uint32_t>& Names::groups_of(std::uint32_t uid) const {
     return found == groups_.end() ? none : found->second;
 }
 
+std::optional<std::uint32_t> Names::owner_of(std::uint32_t uid) const {
+    // An owner without a name may be in a range himself.
+    constexpr int most_steps = 8;
+    for (int step = 0; step < most_steps; ++step) {
+        const std::vector<SubordinateRange> ranges =
+            user_names_.contains(uid) ? std::vector<SubordinateRange>() : subordinate_in({uid, uid});
+        const auto others = [&ranges](const SubordinateRange& range) { return range.owner != ranges.front().owner; };
+        if (ranges.empty() || std::any_of(ranges.begin(), ranges.end(), others)) {
+            return ranges.empty() ? std::optional(uid) : std::nullopt;
+        }
+        uid = ranges.front().owner;
+    }
+    return std::nullopt;  // nobody is the first of a ring
+}
+
 void Names::owners_of(std::uint32_t uid, std::vector<std::uint32_t>& owners) const {
     for (const SubordinateRange& subordinate : subordinate_in({uid, uid})) {
         owners.push_back(subordinate.owner);

@@ -34,6 +34,9 @@ class Names {
 
     // By both files: primary groups and memberships of every user with this uid. Sorted, no duplicates.
     [[nodiscard]] const std::vector<std::uint32_t>& groups_of(std::uint32_t uid) const;
+    // Who answers for `uid`, and pays for it: a user of /etc/passwd for himself, whatever /etc/subuid says; a uid of
+    // somebody's range in /etc/subuid, that somebody; any other uid, itself. Nothing when several have it in a range.
+    [[nodiscard]] std::optional<std::uint32_t> owner_of(std::uint32_t uid) const;
     // Appends the uids of the users whose /etc/subuid holds `uid`.
     void owners_of(std::uint32_t uid, std::vector<std::uint32_t>& owners) const;
     // Every line of /etc/subuid that shares a uid with `range`.

@@ -103,15 +103,16 @@ TraceEntry account_trace(const Question& question) {
     const auto account = account_of(question.policy, question.asker.subject);
     const auto written = account_entry(question);
     if (!account || !written) {
-        entry.why = fmt::format("{} has no account, or several of its groups have one", question.who());
+        entry.why = fmt::format("{} has no account, or several of its groups have one{}", question.who(),
+                                owner_text(question.policy, question.asker.subject));
         entry.change = fmt::format("give {} an entry in accounts", question.who());
         return entry;
     }
     entry.matched = true;
     entry.where = question.policy.text(written->where);
-    entry.why = fmt::format("{} pays: {} of memory, {} leases, {} devices at most",
+    entry.why = fmt::format("{} pays: {} of memory, {} leases, {} devices at most{}",
                             question.policy.names.user_text(account->uid), format_bytes(account->memory),
-                            account->leases, account->devices);
+                            account->leases, account->devices, owner_text(question.policy, question.asker.subject));
     return entry;
 }
 

@@ -198,7 +198,8 @@ Decision Verdict::grant() const {
     const auto account = account_of(question_.policy, question_.asker.subject);
     if (!account) {
         return refuse(ErrorCode::access_denied,
-                      fmt::format("{} has no account to charge the lease to", question_.who()));
+                      fmt::format("{} has no account to charge the lease to{}", question_.who(),
+                                  owner_text(question_.policy, question_.asker.subject)));
     }
     Decision decision = strictest();
     decision.account = account;

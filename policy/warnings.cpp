@@ -122,6 +122,29 @@ void warn_of_overlapping_subjects(LoadContext& context, const Policy& policy, co
     }
 }
 
+// Who may pay for a uid that an allow is about because it is in his range of /etc/subuid, sorted.
+std::vector<std::uint32_t> owners_in_allows(const Policy& policy) {
+    std::vector<std::uint32_t> owners;
+    for (const Rule& rule : policy.rules) {
+        for (const SubjectPattern& pattern : rule.subjects) {
+            if (rule.effect == Effect::allow && pattern.uids) {
+                for (const SubordinateRange& subordinate : policy.names.subordinate_in(*pattern.uids)) {
+                    owners.push_back(subordinate.owner);
+                }
+            }
+        }
+    }
+    std::sort(owners.begin(), owners.end());
+    owners.erase(std::unique(owners.begin(), owners.end()), owners.end());
+    return owners;
+}
+
+bool pays_as_owner(const AccountEntry& account, const std::vector<std::uint32_t>& owners) {
+    const UidRange uids = account.user ? UidRange{*account.user, *account.user} : account.uids.value_or(UidRange{1, 0});
+    const auto at = std::lower_bound(owners.begin(), owners.end(), uids.first);
+    return at != owners.end() && *at <= uids.last;
+}
+
 // Whether an allow may be about a user of this account; true when in doubt. A unit may be anybody's, and so may a
 // group that the kernel knows of and /etc/group does not.
 bool account_used(const Policy& policy, const AccountEntry& account) {
@@ -159,19 +182,40 @@ void warn_of_unused_accounts(LoadContext& context, const Policy& policy, const E
     if (policy.accounts.size() * (policy.rules.size() + policy.accounts.size()) > most_comparisons) {
         return;  // a hint only, and one that large generated policies do not need
     }
+    const std::vector<std::uint32_t> owners = owners_in_allows(policy);
     for (std::uint32_t i = 0; i < policy.accounts.size(); ++i) {
         const AccountEntry& account = policy.accounts[i];
-        if (!account.nobody && !account_used(policy, account) && !pays_for_others(policy, account)) {
+        if (!account.nobody && !account_used(policy, account) && !pays_for_others(policy, account) &&
+            !pays_as_owner(account, owners)) {
             context.warning_at(places.accounts[i],
                                fmt::format("no allow rule is about {}: nothing is ever charged here", account.text));
         }
     }
 }
 
+// One user of a user namespace then has as many limits as subordinate uids. Meant only where the whole of a range is
+// somebody's whom policy knows by it.
+void warn_of_accounts_for_subordinates(LoadContext& context, const Policy& policy, const JsonValue& place,
+                                       const AccountEntry& account) {
+    const auto subordinates = policy.names.subordinate_in(*account.uids);
+    if (!subordinates.empty()) {
+        const SubordinateRange& first = subordinates.front();
+        context.warning_at(
+            place, fmt::format("each of {} has an account of its own, also of those that /etc/subuid gives to {} "
+                               "({}-{}), who has that limit many times over; without this entry, or with \"charge\", "
+                               "one account pays for them",
+                               account.text, policy.names.user_text(first.owner), first.range.first, first.range.last));
+    }
+}
+
 void warn_of_strangers_subordinates(LoadContext& context, const Policy& policy, const EntryPlaces& places) {
     for (std::uint32_t i = 0; i < policy.accounts.size(); ++i) {
         const AccountEntry& account = policy.accounts[i];
-        if (!account.uids || !account.charge) {
+        if (!account.uids) {
+            continue;
+        }
+        if (!account.charge) {
+            warn_of_accounts_for_subordinates(context, policy, places.accounts[i], account);
             continue;
         }
         for (const SubordinateRange& subordinate : policy.names.subordinate_in(*account.uids)) {

@@ -14,6 +14,9 @@
 namespace iommud::monitor {
 namespace {
 
+// Whoever connects has something to say: a client of ours sends its first byte at once.
+constexpr std::chrono::seconds longest_silence{30};
+
 // An administrator's answers tell of everybody, see Pages.
 constexpr std::size_t most_queued(ConnectionKind kind) {
     return kind == ConnectionKind::admin ? 16 * MiB : 1 * MiB;
@@ -30,6 +33,8 @@ Connection::Connection(Monitor& monitor, ConnectionKind kind, Identity who, Uniq
       endpoint_(kind == ConnectionKind::system_bus ? std::string(bus_endpoint)
                 : via_                             ? via_->key()
                                                    : std::string()),
+      party_(kind == ConnectionKind::system_bus ? Admission::Party{.uid = 0, .endpoint = {}, .root = true}
+                                                : monitor.party_of(who_.uid, via_.get())),
       socket_(std::move(socket)),
       retry_(monitor.io()) {}
 
@@ -66,9 +71,26 @@ void Connection::wait_for_first_byte() {
                                self->first_byte();
                            }
                        });
+    retry_.expires_after(longest_silence);
+    retry_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+        if (const auto self = weak.lock(); self && !error) {
+            self->drop_if_silent();
+        }
+    });
+}
+
+// Its first byte may have come while this was under way.
+void Connection::drop_if_silent() {
+    char byte = 0;
+    if (socket_.valid() && ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
+        log::debug(
+            fmt::format("{} has said nothing for {} s, closing its connection", who_.text(), longest_silence.count()));
+        monitor_.drop(*this);
+    }
 }
 
 void Connection::first_byte() {
+    retry_.cancel();
     char byte = 0;
     if (::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
         monitor_.drop(*this);
@@ -89,7 +111,7 @@ void Connection::first_byte() {
 
 void Connection::start_worker() {
     auto pair = ipc::Channel::pair();
-    const std::optional<std::uint32_t> slot = monitor_.take_slot(*this);
+    const std::optional<std::uint32_t> slot = pair ? monitor_.take_slot(*this) : std::nullopt;
     if (!pair || !slot) {
         log::warning(fmt::format("no worker for {}: {}, closing the connection", who_.text(),
                                  pair ? "all are taken" : pair.error().message));

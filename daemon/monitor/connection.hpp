@@ -28,7 +28,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Connection(Monitor& monitor, Connection& bus, Identity who);
     ~Connection();
 
-    // A connection costs one descriptor until its first byte: the worker is started then.
+    // A connection costs one descriptor until its first byte: the worker is started then. One that stays silent is
+    // closed.
     void wait_for_first_byte();
     void start_worker();
 
@@ -37,7 +38,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     [[nodiscard]] const Identity& who() const { return who_; }
     [[nodiscard]] const std::string& endpoint() const { return endpoint_; }
     [[nodiscard]] const std::shared_ptr<const EndpointRecord>& via() const { return via_; }
-    [[nodiscard]] Admission::Party party() const { return {who_.uid, endpoint_}; }
+    // As whom it counts, as of connect.
+    [[nodiscard]] const Admission::Party& party() const { return party_; }
     [[nodiscard]] std::optional<std::uint32_t> slot() const { return slot_; }
     [[nodiscard]] bool serving() const { return bus_ ? bus_->serving() : worker_ != nullptr; }
     // Not the kernel but the system bus's worker says who it is.
@@ -62,6 +64,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   private:
     void first_byte();
+    void drop_if_silent();
     void worker_ended(const std::string& why);
 
     Monitor& monitor_;
@@ -70,6 +73,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::shared_ptr<const EndpointRecord> via_;
     std::shared_ptr<Connection> bus_;                             // of one who is vouched for
     std::string endpoint_;                                        // via_'s key; empty: the host's; or bus_endpoint
+    Admission::Party party_;                                      // of none, for one who is vouched for
     UniqueFd socket_;                                             // until the worker has it
     std::optional<boost::asio::posix::stream_descriptor> watch_;  // borrows socket_
     boost::asio::steady_timer retry_;

@@ -21,7 +21,9 @@ struct Entry {
 template <class Message, void (*Answer)(Monitor&, Connection&, const Message&)>
 bool decoded(Monitor& monitor, Connection& connection, const ipc::Packet& packet) {
     const std::optional<Message> message = ipc::decode<Message>(packet.bytes);
-    if (message) {
+    if (message && connection.who().too_many_groups()) {
+        connection.fail_request(message->cookie, {ErrorCode::access_denied, connection.who().groups_refusal()});
+    } else if (message) {
         Answer(monitor, connection, *message);
     }
     return message.has_value();
@@ -57,7 +59,7 @@ const char* dispatch_vouched(Monitor& monitor, Connection& connection, const ipc
     }
     Identity who;
     who.uid = vouched->uid;
-    who.groups = std::move(vouched->groups);
+    who.take_groups(std::move(vouched->groups));
     const auto asker = std::make_shared<Connection>(monitor, connection, std::move(who));
     ipc::Packet request;
     request.bytes = std::move(vouched->request);

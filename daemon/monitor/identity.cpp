@@ -14,18 +14,23 @@
 namespace iommud::monitor {
 namespace {
 
-Result<std::vector<gid_t>> peer_groups(BorrowedFd socket) {
+Result<void> read_groups(BorrowedFd socket, Identity& who) {
     std::vector<gid_t> groups(64);
     for (int attempt = 0; attempt < 2; ++attempt) {
         auto size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
         if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size) == 0) {
             groups.resize(size / sizeof(gid_t));
-            return groups;
+            who.take_groups(std::move(groups));
+            return {};
         }
         if (errno != ERANGE) {
             break;
         }
-        groups.resize(size / sizeof(gid_t));  // the kernel says how many there are: at most 65,536
+        who.group_count = size / sizeof(gid_t);  // the kernel says how many there are: at most 65,536
+        if (who.too_many_groups()) {
+            return {};
+        }
+        groups.resize(who.group_count);
     }
     return fail(ErrorCode::internal, errno_message("SO_PEERGROUPS", errno));
 }
@@ -36,24 +41,49 @@ std::string Identity::text() const {
     return fmt::format("uid {} (pid {})", uid, pid);
 }
 
-Result<Identity> identify_peer(BorrowedFd socket) {
-    Identity who;
+void Identity::take_groups(std::vector<gid_t> all) {
+    group_count = all.size();
+    groups = too_many_groups() ? std::vector<gid_t>() : std::move(all);
+}
+
+std::string Identity::groups_refusal() const {
+    return fmt::format("uid {} has {} supplementary groups; who has more than {} is given nothing", uid, group_count,
+                       most_groups);
+}
+
+namespace {
+
+Result<ucred> peer_credentials(BorrowedFd socket) {
     ucred credentials{};
     socklen_t size = sizeof credentials;
     if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) {
         return fail(ErrorCode::internal, errno_message("SO_PEERCRED", errno));
     }
-    who.uid = credentials.uid;
-    who.gid = credentials.gid;
-    who.pid = credentials.pid;
+    return credentials;
+}
+
+}  // namespace
+
+std::optional<uid_t> peer_uid(BorrowedFd socket) {
+    const Result<ucred> credentials = peer_credentials(socket);
+    return credentials ? std::optional(credentials->uid) : std::nullopt;
+}
+
+Result<Identity> identify_peer(BorrowedFd socket) {
+    const Result<ucred> credentials = peer_credentials(socket);
+    if (!credentials) {
+        return tl::unexpected(credentials.error());
+    }
+    Identity who;
+    who.uid = credentials->uid;
+    who.gid = credentials->gid;
+    who.pid = credentials->pid;
     if (who.uid == static_cast<uid_t>(-1)) {
         return fail(ErrorCode::internal, "SO_PEERCRED: the peer has no uid here");
     }
-    Result<std::vector<gid_t>> groups = peer_groups(socket);
-    if (!groups) {
-        return tl::unexpected(groups.error());
+    if (Result<void> read = read_groups(socket, who); !read) {
+        return tl::unexpected(read.error());
     }
-    who.groups = std::move(*groups);
     if (std::find(who.groups.begin(), who.groups.end(), who.gid) == who.groups.end()) {
         who.groups.push_back(who.gid);
     }

@@ -14,10 +14,15 @@
 
 namespace iommud::monitor {
 
+// Groups of one connection. The kernel has up to 65,536, which a user namespace gives to anybody; each connection would
+// keep them, and each decision look at them all.
+inline constexpr std::size_t most_groups = 1024;
+
 struct Identity {
     uid_t uid = static_cast<uid_t>(-1);  // effective, as of connect
     gid_t gid = static_cast<gid_t>(-1);
-    std::vector<gid_t> groups;        // supplementary, and `gid`: SO_PEERGROUPS lacks it
+    std::vector<gid_t> groups;        // supplementary, and `gid`: SO_PEERGROUPS lacks it; of too many none
+    std::size_t group_count = 0;      // how many supplementary ones it has
     UniqueFd pidfd;                   // invalid on kernels without SO_PEERPIDFD (before 6.5)
     pid_t pid = 0;                    // for people to read; only the pidfd is a process
     std::optional<std::string> unit;  // the outermost systemd service or scope; "": in none; nothing: not known
@@ -26,9 +31,17 @@ struct Identity {
     bool nested_pid_namespace = false;       // in one below ours, as containers are
     std::optional<Credentials> credentials;  // of its first thread; nothing: not known
 
+    void take_groups(std::vector<gid_t> all);
+    // Then it is refused whatever policy is asked for: without its groups no deny for one of them is known to hold.
+    [[nodiscard]] bool too_many_groups() const { return group_count > most_groups; }
+    [[nodiscard]] std::string groups_refusal() const;  // why, with the bound
+
     // "uid 1000 (pid 4711)"
     [[nodiscard]] std::string text() const;
 };
+
+// The uid of `socket`'s peer, as of connect; costs one getsockopt. Nothing: the kernel does not say.
+[[nodiscard]] std::optional<uid_t> peer_uid(BorrowedFd socket);
 
 // Reads `socket`'s peer. An error other than a kernel without SO_PEERPIDFD fails: the connection is to be closed.
 // Does not block: credentials of the socket, and /proc by the number that the pidfd vouches for.

@@ -207,6 +207,10 @@ void Monitor::limit_keepers(std::uint32_t account_uid) {
 // ---- connections
 
 void Monitor::accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<const EndpointRecord> via) {
+    const std::optional<uid_t> uid = peer_uid(socket.borrow());
+    if (!uid || !admission_.look(party_of(*uid, via.get()), Admission::Clock::now())) {
+        return;
+    }
     Result<Identity> who = identify_peer(socket.borrow());
     if (!who) {
         log::debug("a connection is closed: " + who.error().message);
@@ -238,6 +242,14 @@ void Monitor::accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<con
     connection->wait_for_first_byte();
 }
 
+Admission::Party Monitor::party_of(uid_t uid, const EndpointRecord* via) const {
+    if (via != nullptr) {
+        return {.uid = uid, .endpoint = via->key()};
+    }
+    const std::uint32_t owner = policy_.current().names.owner_of(uid).value_or(Admission::several_owners);
+    return {.uid = owner, .endpoint = {}, .root = uid == 0};
+}
+
 void Monitor::start_system_bus_worker() {
     auto connection = std::make_shared<Connection>(*this, ConnectionKind::system_bus, Identity{}, UniqueFd());
     if (admission_.enter(connection->party()) == nullptr) {
@@ -265,7 +277,8 @@ std::optional<std::uint32_t> Monitor::take_slot(Connection& connection) {
 void Monitor::drop(Connection& connection) {
     const auto keep_alive = connection.shared_from_this();
     connection.close();
-    if (std::erase(connections_, keep_alive) > 0) {
+    // A connection with a worker counts until that has exited: while it takes its time, its slot is nobody else's.
+    if (std::erase(connections_, keep_alive) > 0 && !connection.slot()) {
         admission_.leave(connection.party());
     }
 }
@@ -290,6 +303,7 @@ void Monitor::worker_exited(const ipc::WorkerExited& exit) {
     }
     const std::shared_ptr<Connection> connection = found->second;
     slots_.erase(found);
+    admission_.leave(connection->party());
     const bool on_bus = connection->kind() == ConnectionKind::system_bus;
     if (exit.status != "exited 0" && connection->serving() && !on_bus) {
         log::warning(fmt::format("the worker of {} {}", connection->who().text(), exit.status));

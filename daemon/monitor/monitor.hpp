@@ -76,6 +76,8 @@ class Monitor {
     [[nodiscard]] std::optional<std::uint32_t> take_slot(Connection& connection);
     // `via`: the endpoint whose socket it is; none for the host's.
     void accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<const EndpointRecord> via = nullptr);
+    // As whom a uid counts at this endpoint, or (null) at the host's sockets.
+    [[nodiscard]] Admission::Party party_of(uid_t uid, const EndpointRecord* via) const;
     void drop(Connection& connection);                      // no worker yet: forget it
     void cut_off(Connection& connection);                   // no fault of its: its worker is killed all the same
     void expel(Connection& connection, const char* fault);  // its worker misbehaved: kill it (I4)

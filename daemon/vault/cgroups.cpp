@@ -2,17 +2,18 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 
-#include "daemon/base/bytes.hpp"
+#include "daemon/base/worker_bounds.hpp"
 #include "daemon/ipc/vault_messages.hpp"
 #include "daemon/vault/files.hpp"
 
 namespace iommud::vault {
 namespace {
 
-constexpr std::uint64_t workers_memory = 2 * GiB;  // 1,088 workers of 1.5 MiB, and their sockets' buffers
+static_assert(most_workers == ipc::max_worker_slot);
 
 constexpr std::string_view root = "/sys/fs/cgroup";
 
@@ -78,12 +79,24 @@ Result<void> Cgroups::give_back() {
     });
 }
 
+std::string Cgroups::account_folder(std::uint32_t keepers_uid) const {
+    return fmt::format("{}/account-{}", base_, keepers_uid);
+}
+
 Result<std::string> Cgroups::account(std::uint32_t keepers_uid) const {
-    std::string folder = fmt::format("{}/account-{}", base_, keepers_uid);
+    std::string folder = account_folder(keepers_uid);
     if (const auto made = make_folder(folder); !made) {
         return tl::unexpected(made.error());
     }
     return folder;
+}
+
+Result<void> Cgroups::remove_account(std::uint32_t keepers_uid) const {
+    const std::string folder = account_folder(keepers_uid);
+    if (::rmdir(folder.c_str()) != 0 && errno != ENOENT) {
+        return fail(ErrorCode::internal, errno_message(folder, errno));
+    }
+    return {};
 }
 
 Result<void> enter_cgroup(const std::string& folder) {

@@ -1,6 +1,7 @@
 // The vault's own part of the cgroup tree: itself in a leaf (hazard C15: a cgroup with controllers has no processes of
 // its own), one leaf for all workers, one for each account's keepers, whose page tables and stray pages are charged
-// there and stay charged until the vault goes.
+// there and stay charged until the cgroup goes: with the vault, or when many other accounts have been used since (the
+// host has 65,535 of them in all: C24).
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,11 @@ class Cgroups {
     // Folders; the child that belongs there enters by itself, because that can take 30 ms.
     [[nodiscard]] std::string workers() const { return base_ + "/workers"; }
     [[nodiscard]] Result<std::string> account(std::uint32_t keepers_uid) const;
+    // Of an account that has no keeper. Fails while there is one.
+    [[nodiscard]] Result<void> remove_account(std::uint32_t keepers_uid) const;
 
   private:
+    [[nodiscard]] std::string account_folder(std::uint32_t keepers_uid) const;
     std::string base_;
 };
 

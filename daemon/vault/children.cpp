@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <set>
 #include <utility>
 
 #include "daemon/base/log.hpp"
@@ -76,9 +77,29 @@ void Vault::give_up_stuck(Lease& lease) {
     start_successor(lease, "waits in the kernel and cannot be killed");
 }
 
+// Makes room for one more account among those that hold nothing.
+void Vault::collect_accounts() {
+    std::set<std::uint32_t> busy;
+    for (const auto& [id, lease] : holdings_.leases) {
+        busy.insert(lease.account_uid);
+    }
+    while (const auto oldest = real_->slots.surplus(busy)) {
+        const auto [account, own] = *oldest;
+        if (auto removed = real_->cgroups.remove_account(own); !removed) {
+            log::warning(fmt::format("account {} is kept: {}", account, removed.error().message));
+            busy.insert(account);  // the next account's turn is the next try
+            continue;
+        }
+        real_->slots.forget(account);
+    }
+}
+
 Result<std::optional<Place>> Vault::place_of(std::uint32_t account_uid) {
     if (!real_) {
         return std::nullopt;
+    }
+    if (!real_->slots.knows(account_uid)) {
+        collect_accounts();
     }
     const auto own = real_->slots.uid_of(account_uid);
     if (!own) {

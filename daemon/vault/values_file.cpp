@@ -1,9 +1,7 @@
 #include "daemon/vault/values_file.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <charconv>
 #include <optional>
 
@@ -15,9 +13,13 @@ namespace {
 constexpr std::uint64_t longest_file = 4 << 20;  // written anew then; 4,096 things of the usual size take a tenth of it
 
 std::string hex(std::string_view bytes) {
+    constexpr std::string_view digits = "0123456789abcdef";
     std::string text;
+    text.reserve(2 * bytes.size());
     for (const char byte : bytes) {
-        text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+        const auto value = static_cast<unsigned char>(byte);
+        text += digits[value / 16];
+        text += digits[value % 16];
     }
     return text;
 }
@@ -39,6 +41,10 @@ std::optional<std::string> from_hex(std::string_view text) {
 std::string line_of(const std::string& name, const ipc::Bytes& value) {
     const std::string_view bytes(reinterpret_cast<const char*>(value.data()), value.size());
     return fmt::format("{} {}\n", hex(name), hex(bytes));
+}
+
+std::uint64_t line_size(const std::string& name, const ipc::Bytes& value) {
+    return 2 * (name.size() + 1 + value.size());  // a space and an end of line
 }
 
 }  // namespace
@@ -66,35 +72,52 @@ Result<Values> parse_values(std::string_view text) {
     return values;
 }
 
-ValuesFile::ValuesFile(const std::string& path) : file_(open_own(path)) {
-    const std::string text = read_own(file_.borrow(), path, longest_file + 65536);
-    auto values = parse_values(text);
+ValuesFile::ValuesFile(const std::string& path) : path_(path) {
+    Lines lines = read_lines(path, longest_file);
+    auto values = parse_values(lines.whole);
     if (!values) {
         throw Fatal(fmt::format("{}: {}", path, values.error().message));
     }
     values_ = std::move(*values);
-    size_ = text.size();
+    for (const auto& [name, value] : values_) {
+        live_ += line_size(name, value);
+    }
+    file_ = std::move(lines.file);
+    size_ = lines.whole.size();
+    behind_ = lines.cut_off;  // the next line would be appended to half a one
 }
 
 Result<void> ValuesFile::hold(const std::string& name, const ipc::Bytes& value) {
+    const auto before = values_.find(name);
+    const std::uint64_t live =
+        live_ - (before == values_.end() ? 0 : line_size(name, before->second)) + line_size(name, value);
+    if (live > longest_file / 2) {
+        return fail(ErrorCode::invalid_argument,
+                    fmt::format("{} bytes to hold are too many, at most {} are held", live, longest_file / 2));
+    }
+    live_ = live;
     values_[name] = value;
     return append(line_of(name, value));
 }
 
 Result<void> ValuesFile::unhold(const std::string& name) {
-    return values_.erase(name) == 0 ? Result<void>() : append(hex(name) + '\n');
+    const auto found = values_.find(name);
+    if (found == values_.end()) {
+        return {};
+    }
+    live_ -= line_size(name, found->second);
+    values_.erase(found);
+    return append(hex(name) + '\n');
 }
 
+// A line more, instead of the whole file each time: this is on the way of every Acquire.
 Result<void> ValuesFile::append(const std::string& line) {
-    if (size_ + line.size() > longest_file) {
+    if (behind_ || size_ + line.size() > longest_file) {
         return write_anew();
     }
-    if (::write(file_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-        const int error = errno;
-        const bool clean = ::ftruncate(file_.get(), static_cast<off_t>(size_)) == 0;  // half a line would be rubbish
-        return fail(
-            ErrorCode::internal,
-            errno_message(clean ? "what is held cannot be written down" : "what is held is half written", error));
+    if (auto written = append_own(file_.borrow(), line); !written) {
+        behind_ = true;  // half a line may be there
+        return written;
     }
     size_ += line.size();
     return {};
@@ -105,13 +128,12 @@ Result<void> ValuesFile::write_anew() {
     for (const auto& [name, value] : values_) {
         text += line_of(name, value);
     }
-    if (text.size() > longest_file / 2) {
-        return fail(ErrorCode::invalid_argument, fmt::format("{} bytes to hold are too many", text.size()));
+    auto file = replace_own(path_, text);
+    behind_ = !file;
+    if (!file) {
+        return tl::unexpected(file.error());
     }
-    if (::ftruncate(file_.get(), 0) != 0 ||
-        ::write(file_.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-        return fail(ErrorCode::internal, errno_message("what is held cannot be written down", errno));
-    }
+    file_ = std::move(*file);
     size_ = text.size();
     return {};
 }

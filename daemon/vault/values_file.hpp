@@ -20,11 +20,14 @@ using Values = std::map<std::string, ipc::Bytes>;
 
 class ValuesFile {
   public:
-    // Opens or makes the file, which must be a regular file of ours that nobody else may write. Throws Fatal.
+    // Opens or makes the file, which must be a regular file of ours that nobody else may write. Throws Fatal. A last
+    // line that was cut off is passed over.
     explicit ValuesFile(const std::string& path);
 
     [[nodiscard]] const Values& all() const { return values_; }
-    // In the file before they return. Fail when it cannot be written.
+    // In the file before they return: as one line more, or, when it has grown long, as a file that takes its place.
+    // Fail when it cannot be written: then the next one that succeeds writes this one, too. Fails without a change when
+    // it would be more than the file has room for.
     [[nodiscard]] Result<void> hold(const std::string& name, const ipc::Bytes& value);
     [[nodiscard]] Result<void> unhold(const std::string& name);
 
@@ -32,8 +35,11 @@ class ValuesFile {
     [[nodiscard]] Result<void> append(const std::string& line);
     [[nodiscard]] Result<void> write_anew();
 
+    std::string path_;
     UniqueFd file_;
-    std::uint64_t size_ = 0;
+    std::uint64_t size_ = 0;  // of the file
+    std::uint64_t live_ = 0;  // of it, when written anew
+    bool behind_ = false;     // it does not have all that it should, or ends in half a line
     Values values_;
 };
 

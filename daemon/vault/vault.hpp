@@ -109,6 +109,7 @@ class Vault {
     void on_abandoned(std::uint64_t number);
     void kill_keeper(Lease& lease);
     void give_up_stuck(Lease& lease);
+    void collect_accounts();
     [[nodiscard]] Result<std::optional<Place>> place_of(std::uint32_t account_uid);
     [[nodiscard]] Result<void> start_keeper(Lease& lease, BorrowedFd delivery);
     enum class Went : std::uint8_t { died, left, revoked };

@@ -203,7 +203,8 @@ Result<void> Vault::carry_out(const ipc::Hold& request, ipc::Packet& packet) {
     }
     if (real_ && packet.fds.empty()) {
         if (auto kept = real_->values.hold(request.name, request.value); !kept) {
-            return kept;
+            log::error(
+                fmt::format("{} is held, but does not outlive the vault: {}", request.name, kept.error().message));
         }
     }
     holdings_.things[request.name] = {request.value, packet.fds.empty() ? UniqueFd() : std::move(packet.fds[0])};
@@ -212,7 +213,10 @@ Result<void> Vault::carry_out(const ipc::Hold& request, ipc::Packet& packet) {
 
 Result<void> Vault::carry_out(const ipc::Unhold& request, ipc::Packet&) {
     holdings_.things.erase(request.name);
-    return real_ ? real_->values.unhold(request.name) : Result<void>();
+    if (auto dropped = real_ ? real_->values.unhold(request.name) : Result<void>(); !dropped) {
+        log::error(fmt::format("{} is held no more, but by the next vault: {}", request.name, dropped.error().message));
+    }
+    return {};
 }
 
 }  // namespace iommud::vault

@@ -1,6 +1,6 @@
 #include "daemon/worker/confine.hpp"
 
-#include "daemon/base/bytes.hpp"
+#include "daemon/base/worker_bounds.hpp"
 #include "daemon/sandbox/bus_worker_filter.hpp"
 #include "daemon/sandbox/privileges.hpp"
 #include "daemon/sandbox/seccomp.hpp"
@@ -8,10 +8,6 @@
 
 namespace iommud::worker {
 namespace {
-
-// sd-bus takes messages of up to 128 MiB; no call of ours needs one. An administrator's GetManagedObjects with 4,096
-// leases takes 20 MiB.
-constexpr std::uint64_t most_data = 48 * MiB;
 
 // sd-bus forgets, and keeps open, descriptors that come with a message that does not count them: this many, and the
 // next one ends the connection. 64 requests with a delivery each fit in.
@@ -32,7 +28,7 @@ void lower_limit(__rlimit_resource resource, rlim_t most) {
 
 void confine(ConnectionKind kind) {
 #ifndef IOMMUD_SANITIZED  // whose run-time maps terabytes of shadow
-    lower_limit(RLIMIT_DATA, most_data);
+    lower_limit(RLIMIT_DATA, kind == ConnectionKind::client ? most_worker_data : most_admin_worker_data);
 #endif
     lower_limit(RLIMIT_NOFILE, kind == ConnectionKind::system_bus ? most_fds_on_bus : most_fds);
     sandbox::forbid_dumps();

@@ -9,6 +9,25 @@
 namespace iommud::monitor {
 namespace {
 
+TEST(Groups, AreTakenUpToABoundThatIsNamed) {
+    Identity who;
+    who.uid = 1000;
+    who.take_groups(std::vector<gid_t>(most_groups, 7));
+
+    EXPECT_FALSE(who.too_many_groups());
+    EXPECT_EQ(who.groups.size(), most_groups);
+}
+
+TEST(Groups, OfTooManyNoneAreKept) {
+    Identity who;
+    who.uid = 1000;
+    who.take_groups(std::vector<gid_t>(65536, 7));
+
+    EXPECT_TRUE(who.too_many_groups());
+    EXPECT_TRUE(who.groups.empty());
+    EXPECT_EQ(who.groups_refusal(), "uid 1000 has 65536 supplementary groups; who has more than 1024 is given nothing");
+}
+
 TEST(OutermostUnit, IsTheServiceAfterTheSlices) {
     EXPECT_EQ(outermost_unit("0::/system.slice/router.service\n"), "router.service");
     EXPECT_EQ(outermost_unit("0::/system.slice/system-getty.slice/getty@tty1.service\n"), "getty@tty1.service");

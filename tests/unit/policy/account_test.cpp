@@ -64,6 +64,68 @@ TEST(AccountOf, AChargedUidIsThePayersWithThePayersLimits) {
     EXPECT_FALSE(account_of(policy, user(165536)));
 }
 
+TEST(AccountOf, ASubordinateUidIsItsOwners) {
+    const Policy policy = with_accounts(R"({"match": {"user": "alice"}, "memory": "8GiB"})");
+
+    EXPECT_EQ(account_of(policy, user(100000))->uid, alice);
+    EXPECT_EQ(account_of(policy, user(165535))->uid, alice);
+    EXPECT_FALSE(account_of(policy, user(165536))) << "bob's, who has none";
+    EXPECT_FALSE(account_of(policy, user(400000))) << "nobody's";
+}
+
+TEST(AccountOf, ASubordinateUidThatKeepsAGroupIsItsOwners) {
+    const Policy policy = with_accounts(R"({"match": {"group": "vfio"}, "memory": "3MiB"})");
+
+    for (const std::uint32_t uid : {100000U, 100001U, 165535U}) {
+        EXPECT_EQ(account_of(policy, user(uid, {vfio}))->uid, alice);
+        EXPECT_EQ(account_of(policy, user(uid, {}))->uid, alice) << "whom /etc/group has in it";
+    }
+    EXPECT_EQ(account_of(policy, user(165536, {vfio}))->uid, bob) << "/etc/group does not know all";
+}
+
+TEST(AccountOf, AnEntryForTheSubordinateUidItselfGoesBeforeItsOwner) {
+    const Policy policy = with_accounts(R"({"match": {"user": "alice"}, "memory": "8GiB"},
+        {"match": {"uids": "100000-100009"}, "memory": "1MiB"}, {"match": {"uids": "100010-100019"}, "charge": "carol"},
+        {"match": {"group": "kvm"}, "memory": "2MiB"})");
+
+    EXPECT_EQ(account_of(policy, user(100005))->uid, 100005U);
+    EXPECT_EQ(memory_of(policy, user(100005)), 1 * MiB);
+    EXPECT_EQ(account_of(policy, user(100010))->uid, carol);
+    EXPECT_EQ(account_of(policy, user(100020))->uid, alice);
+}
+
+TEST(AccountOf, AUidThatSeveralHaveInARangeIsNothing) {
+    Policy policy = with_accounts(R"({"match": {"user": "alice"}, "memory": "8GiB"},
+        {"match": {"user": "bob"}, "memory": "8GiB"}, {"match": {"group": "vfio"}, "memory": "3MiB"},
+        {"match": {"uids": "100001-100001"}, "memory": "1MiB"})");
+    policy.names = Names("alice:x:1000:100::\nbob:x:1001:100::\n", "", "alice:100000:10\nbob:100000:10\n");
+
+    EXPECT_FALSE(account_of(policy, user(100000, {vfio})));
+    EXPECT_EQ(owner_text(policy, user(100000)), ": /etc/subuid gives uid 100000 to several users");
+    EXPECT_EQ(account_of(policy, user(100001))->uid, 100001U) << "an entry of its own says whose";
+}
+
+TEST(AccountOf, AContainersRootMayBeASubordinateUid) {
+    const Policy policy = with_accounts(R"({"match": {"user": "alice"}, "memory": "8GiB"},
+        {"match": {"group": "kvm"}, "memory": "2MiB"})");
+    Subject subject = user(100033, {kvm});
+    subject.container = Container{"web-1", 100000, {}};
+
+    EXPECT_EQ(account_of(policy, subject)->uid, alice);
+    subject.container->payer = 165536;
+    EXPECT_FALSE(account_of(policy, subject)) << "the groups of whoever asks are not the owner's";
+}
+
+TEST(AccountOf, ATraceSaysWhoseSubordinateUidItIs) {
+    const Policy policy = with_accounts(R"({"match": {"user": "alice"}, "memory": "8GiB"})");
+
+    const Decision decision = explain(policy, user(100000), ask({nic()}), TraceScope::own);
+
+    EXPECT_EQ(decision.trace.back().why,
+              "alice (uid 1000) pays: 8 GiB of memory, 64 leases, 64 devices at most: /etc/subuid gives uid 100000 "
+              "to alice (uid 1000)");
+}
+
 TEST(AccountOf, APayerMayHaveHerAccountByGroup) {
     const Policy policy = with_accounts(R"({"match": {"uids": "100000-165535"}, "charge": "alice"},
         {"match": {"group": "vfio"}, "memory": "8GiB"})");

@@ -64,6 +64,46 @@ TEST(Names, SubordinateUidsHaveTheirOwnersByNameOrUid) {
     EXPECT_THAT(owners(names, 100015), IsEmpty());
 }
 
+TEST(Names, TheOwnerOfAUidIsWhoHasItInARange) {
+    const Names names("alice:x:1000:100::\nbob:x:1001:100::\n", "", "alice:100000:10\n1002:100010:10\n");
+
+    EXPECT_EQ(names.owner_of(100000), 1000U);
+    EXPECT_EQ(names.owner_of(100009), 1000U);
+    EXPECT_EQ(names.owner_of(100010), 1002U) << "by uid, whether or not that has a name";
+    EXPECT_EQ(names.owner_of(100020), 100020U) << "nobody's range: its own";
+    EXPECT_EQ(names.owner_of(1000), 1000U);
+}
+
+TEST(Names, AUserOwnsHimselfWhoeverHasHimInARange) {
+    const Names names("root:x:0:0::\nalice:x:1000:100::\n", "", "root:1000:1\nalice:1000:1\nroot:0:65536\n");
+
+    EXPECT_EQ(names.owner_of(1000), 1000U);
+    EXPECT_EQ(names.owner_of(0), 0U);
+    EXPECT_EQ(names.owner_of(5), 0U);
+}
+
+TEST(Names, AUidOfSeveralUsersRangesHasNoOneOwner) {
+    const Names names("alice:x:1000:100::\nbob:x:1001:100::\n", "", "alice:100000:10\nbob:100005:10\nalice:100002:1\n");
+
+    EXPECT_EQ(names.owner_of(100004), 1000U);
+    EXPECT_EQ(names.owner_of(100005), std::nullopt);
+    EXPECT_EQ(names.owner_of(100010), 1001U);
+    EXPECT_EQ(names.owner_of(100002), 1000U) << "twice the same user's";
+}
+
+TEST(Names, AnOwnerWithoutANameMayHaveAnOwnerHimself) {
+    const Names names("alice:x:1000:100::\n", "", "alice:100000:10\n100003:200000:10\n");
+
+    EXPECT_EQ(names.owner_of(200001), 1000U);
+}
+
+TEST(Names, OwnersInARingAreNobody) {
+    const Names names("", "", "100000:200000:1\n200000:100000:1\n300000:300000:1\n");
+
+    EXPECT_EQ(names.owner_of(100000), std::nullopt);
+    EXPECT_EQ(names.owner_of(300000), std::nullopt);
+}
+
 TEST(Names, ASubordinateRangePastTheLastUidEndsThere) {
     const Names names("alice:x:1000:100::\n", "", "alice:4294967290:100\n");
 

@@ -36,7 +36,8 @@ INSTANTIATE_TEST_SUITE_P(Values, BadValues,
 class ValuesOnDisk : public testing::Test {
   protected:
     void SetUp() override {
-        std::string pattern = std::filesystem::temp_directory_path() / "iommud-held-XXXXXX";
+        // As /run: a file system in memory, where fsync costs nothing.
+        std::string pattern = "/dev/shm/iommud-held-XXXXXX";
         ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
         folder_ = pattern;
     }
@@ -83,6 +84,44 @@ TEST_F(ValuesOnDisk, HaveABound) {
     EXPECT_GT(taken, 50);
     EXPECT_LT(taken, 150);
     EXPECT_LE(std::filesystem::file_size(path()), std::uintmax_t{4} << 20);
+}
+
+TEST_F(ValuesOnDisk, GoOnAfterOneThatWasTooMuch) {
+    ValuesFile values(path());
+    const ipc::Bytes large(16384);
+    int taken = 0;
+    while (values.hold(std::to_string(taken), large)) {
+        ++taken;
+    }
+
+    EXPECT_TRUE(values.unhold("0"));
+    EXPECT_TRUE(values.hold("0", large));
+    EXPECT_EQ(ValuesFile(path()).all().size(), static_cast<std::size_t>(taken));
+}
+
+TEST_F(ValuesOnDisk, ThatEndInHalfALineAreReadAsFarAsTheyAreWhole) {
+    std::ofstream(path()) << "61 31\n62 3";
+    {
+        ValuesFile values(path());
+        EXPECT_EQ(values.all(), (Values{{"a", bytes("1")}}));
+        ASSERT_TRUE(values.hold("c", bytes("3")));
+    }
+
+    EXPECT_EQ(ValuesFile(path()).all(), (Values{{"a", bytes("1")}, {"c", bytes("3")}}));
+}
+
+TEST_F(ValuesOnDisk, AreWrittenAnewBesideAndThenTakeThePlaceOfTheOldFile) {
+    ValuesFile values(path());
+    ASSERT_TRUE(values.hold("a", ipc::Bytes(16384)));
+    std::ifstream before(path());
+    for (int i = 0; i < 300; ++i) {
+        ASSERT_TRUE(values.hold("a", ipc::Bytes(16384)));
+    }
+
+    const std::string seen{std::istreambuf_iterator<char>(before), {}};
+
+    EXPECT_GT(seen.size(), 3U << 20) << "the old file is as long as it became, and was not emptied";
+    EXPECT_TRUE(parse_values(seen));
 }
 
 TEST_F(ValuesOnDisk, ThatOthersMayWriteOrThatAreRubbishAreRefused) {

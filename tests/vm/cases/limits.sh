@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# limits.sh [LIMIT...]: alice at each of her limits: memory, leases, connections, unread replies, queued requests, descriptors
-# under way. Bob gets everything that is his, and she has it all back when she lets go.
+# limits.sh [floods|LIMIT...]: alice at each of her limits: memory, leases, connections, unread replies, queued requests, descriptors
+# under way; and floods by her subordinate uids. Bob gets everything that is his, and she has it all back when she lets go.
 # kernel: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
@@ -46,7 +46,58 @@ bob_goes_on() {
 pids=()
 bob_goes_on
 
-(($#)) || set -- memory leases connections replies requests descriptors
+# The floods: alice as each of thirty subordinate uids, in a user namespace of hers.
+flood() { # flood KIND PATTERN: what she is left with, and bob is as he was
+    local line
+    coproc FLOOD { exec python3 "$here/flood.py" "$1" 2>&1; }
+    flood_in=${FLOOD[1]} flood_out=${FLOOD[0]}
+    read -r -t 300 line <&"$flood_out" || line="no answer"
+    if [[ $line =~ $2 ]]; then
+        echo "ok   alice floods with $1: $line"
+    else
+        echo "FAIL alice floods with $1: $line, expected $2"
+        failures=$((failures + 1))
+    fi
+}
+# line_is FD LINE WHAT: the next line there.
+line_is() {
+    local line
+    read -r -t 300 line <&"$1" || line="no answer"
+    if [ "$line" = "$2" ]; then
+        echo "ok   $3: $line"
+    else
+        echo "FAIL $3: $line, expected $2"
+        failures=$((failures + 1))
+    fi
+}
+after_flood() { # after_flood LINE WHAT: what she says then
+    echo >&"$flood_in"
+    line_is "$flood_out" "$1" "$2"
+    exec {flood_in}>&-
+}
+start_bob() {
+    coproc BOB { as bob python3 "$here/flood.py" bob 2>&1; }
+    bob_in=${BOB[1]} bob_out=${BOB[0]}
+    line_is "$bob_out" ready "bob has a connection"
+}
+(($#)) || set -- floods memory leases connections replies requests descriptors
+if [ "$1" = floods ]; then
+    shift
+    echo "== thirty subordinate uids"
+    flood silence '^32 of 960 connections$'
+    bob_goes_on
+    after_flood "0 connections" "who says nothing is not listened to for long"
+    start_bob
+    flood messages '^32 workers$'
+    bob_goes_on
+    echo >&"$bob_in"
+    line_is "$bob_out" alive "bob's worker lives"
+    after_flood "done" "she lets go"
+    workers=/sys/fs/cgroup$(systemctl show -P ControlGroup iommud-vault)/workers
+    expect 0 "no worker was killed for its memory" grep -qx "oom_kill 0" "$workers/memory.events"
+    eventually 60 "nor is one left of hers" workers_are 2
+fi
+
 for limit in "$@"; do
     at "$limit"
     bob_goes_on

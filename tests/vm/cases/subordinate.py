@@ -91,9 +91,46 @@ def in_turn(count, device, other, pages):
     print(f"{count} uids, {pages} pages each")
 
 
+def by_group(device, other, pages):
+    """Three uids of alice's with a group of hers, whose account has `pages` pages: the first takes all of them."""
+    path, fds = namespace.connect(1).acquire([device], memory=int(pages) * PAGE)
+    same, second = namespace.connect(1), namespace.connect(2)
+    objects = (bus.ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
+    accounts = second.call(bus.ROOT, bus.MANAGER, "GetAccounts", "a{sv}", ({},))[0]
+    print("the next uid:", refusal(second, other, 1))
+    print("and alice herself:", refusal(namespace.connect(0), other, 1))
+    print("account:", *(f"{a['Uid']} {a['MemoryReserved']}" for a in accounts))
+    print("the lease's:", same.get(path, bus.LEASE, "Account"))
+    print("seen:", *(path in client.call(*objects)[0] for client in (same, second, namespace.connect(0))))
+    try:
+        second.call(path, bus.LEASE, "Release", "a{sv}", ({},))
+        print("released by the next uid")
+    except bus.BusError as error:
+        print("release:", error.name)
+    allowed, said, trace = second.call(bus.ROOT, bus.MANAGER, "Explain", "a{sv}asa{sv}", ({}, [other], {}))
+    print("explained:", trace[-1]["why"].split(":")[0], "|", trace[-1]["why"].rsplit(": ")[-1])
+    same.call(path, bus.LEASE, "Release", "a{sv}", ({},))
+
+
+def many_groups(device):
+    """What alice hears in her namespace with as many groups as the kernel has room for, and as are taken."""
+    for count in (65536, 1025, 1024):
+        os.setgroups(range(count))
+        try:
+            _, fds = namespace.connect(0).acquire([device], memory=PAGE)
+            print(f"{count}: given")
+            for fd in fds.values():
+                os.close(fd)
+        except bus.BusError as error:
+            print(f"{count}: {error}")
+
+
 arguments = sys.argv[1:]
+groups = []
+if arguments[0] == "by-group":
+    groups = [int(arguments.pop(1))]
 if arguments[0] == "--inside":
     del arguments[0]
 else:
-    namespace.enter("alice", [])
-{"each-a-page": each_a_page, "in-turn": in_turn}[arguments[0]](*arguments[1:])
+    namespace.enter("alice", groups)
+{"each-a-page": each_a_page, "in-turn": in_turn, "by-group": by_group, "many-groups": many_groups}[arguments[0]](*arguments[1:])

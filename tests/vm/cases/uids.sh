@@ -62,4 +62,32 @@ policy '{ "version": 1, "accounts": [ { "match": { "uids": "0-65535" }, "memory"
   "rules": [ { "id": "all", "effect": "allow", "subjects": [ { "uids": "0-65535" } ],
     "devices": [ { "vendor": "1234", "device": "11e8" } ], "allow_no_reset": true } ] }'
 keeper_uid root 2100000000
+
+echo "== more accounts than are kept"
+rm /run/systemd/system/iommud-vault.service.d/uids.conf
+systemctl daemon-reload
+systemctl stop iommud-vault iommud
+python3 - <<'END'
+with open("/run/iommud/slots", "a") as file:
+    for i in range(65536):
+        file.write(f"{200000 + i} {0x70000100 + i}\n")
+    file.write("999999 18790")
+END
+since=$(date '+%F %T')
+systemctl start iommud-vault iommud
+eventually 30 "the vault starts with 65,536 of them" acquire_as bob
+expect 0 "the journal says that half a line was not read" said "the last line is cut off"
+own=$((0x70000100 + 65536 + 1))
+keeper_uid bob $own
+cgroups=/sys/fs/cgroup$(systemctl show -P ControlGroup iommud-vault)
+count() { find "$cgroups" -maxdepth 1 -name 'account-*' | wc -l; }
+for i in $(seq 65281 65535); do mkdir "$cgroups/account-$((0x70000100 + i))"; done
+expect 0 "255 of others and bob's have a cgroup" [ "$(count)" = 256 ]
+keeper_uid alice $((own + 1))
+expect 0 "with one more account, one that was quiet for long has none any more" [ "$(count)" = 256 ]
+expect 0 "the file is short" [ "$(wc -l </run/iommud/slots)" -lt 300 ]
+keeper_uid bob $own
+systemctl restart iommud-vault
+eventually 30 "the next vault lends" acquire_as bob
+keeper_uid alice $((own + 1))
 finish
