@@ -25,9 +25,7 @@ void find_account_entries(const Policy& policy, std::uint32_t uid, std::span<con
 }
 
 void find_account_entries(const Policy& policy, const Subject& subject, std::vector<std::uint32_t>& entries) {
-    const std::uint32_t payer = payer_of(subject);
-    // The groups of the one who asks are not those of the one who pays.
-    find_account_entries(policy, payer, payer == subject.uid ? subject.groups : policy.names.groups_of(payer), entries);
+    find_account_entries(policy, payer_of(subject), groups_of(policy, subject), entries);
 }
 
 std::optional<Account> account_of(const Policy& policy, const Subject& subject) {

@@ -22,6 +22,11 @@ struct Account {
     return subject.container ? subject.container->payer : subject.uid;
 }
 
+// The groups that an allow looks at: those of the process, or in a container those that /etc/group gives the payer.
+[[nodiscard]] inline const std::vector<std::uint32_t>& groups_of(const Policy& policy, const Subject& subject) {
+    return subject.container ? policy.names.groups_of(payer_of(subject)) : subject.groups;
+}
+
 // User before uid range before group. Nothing for a subject without an account, for one whose groups have several, and
 // for the daemon's own uids: no account is no lease.
 [[nodiscard]] std::optional<Account> account_of(const Policy& policy, const Subject& subject);
