@@ -69,7 +69,9 @@ class Monitor {
 
     // ---- connections
     [[nodiscard]] std::optional<std::uint32_t> take_slot(Connection& connection);
-    // `via`: the endpoint whose socket it is; none for the host's.
+    // `via`: the endpoint whose socket it is; none for the host's. Whether `who` may come in there. Error:
+    // access_denied.
+    [[nodiscard]] Result<void> let_in(const Identity& who, ConnectionKind kind, const EndpointRecord* via) const;
     void accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<const EndpointRecord> via = nullptr);
     void drop(Connection& connection);                      // no worker yet: forget it
     void cut_off(Connection& connection);                   // no fault of its: its worker is killed all the same
