@@ -27,8 +27,10 @@ puppet() {
     # shellcheck disable=SC2016
     bundle "$1" "${others[@]}" --mount "/tmp/puppets/$1:/puppet" "${@:2}" -- sh -c '
         while read -r line </puppet/in; do { sh -c "$line" 2>&1; echo "exit $?"; } >/puppet/out; done & wait'
-    expect 0 "container $1 starts" timeout 120 "${runtime:-crun}" run --detach -b "$bundles/$1" "$1" </dev/null >"/tmp/$1" 2>&1
+    expect 0 "container $1 starts" detached "$1"
 }
+# Its output is a file: whoever reads it from a pipe would wait for the container.
+detached() { timeout 120 "${runtime:-crun}" run --detach -b "$bundles/$1" "$1" </dev/null >"/tmp/puppets/$1/started" 2>&1; }
 pull() { # pull NAME COMMAND: what its puppet says, and its status
     local text
     # shellcheck disable=SC2016
@@ -123,9 +125,9 @@ echo "== cgroups within each other"
 cgroup=/sys/fs/cgroup/containers/outer
 mkdir -p $cgroup/inner
 in_cgroup() { sh -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' - "$@"; }
-in_cgroup $cgroup sleep 3000 &
+in_cgroup $cgroup sleep 3000 >/dev/null &
 outer=$!
-in_cgroup $cgroup/inner sleep 3000 &
+in_cgroup $cgroup/inner sleep 3000 >/dev/null &
 inner=$!
 eventually 20 "a process is in either" grep -q . $cgroup/inner/cgroup.procs
 facts() { echo "[\"$1\", {\"pid\": [\"u\", $2], \"uid\": [\"u\", 0]}]"; }

@@ -4,6 +4,7 @@
 # C29): not below a shared mount, not where others can rename it, not where somebody has.
 # shellcheck source=tests/vm/cases/containers.bash
 . "$IOMMUD_TREE/tests/vm/cases/containers.bash"
+# shellcheck disable=SC2001
 policy "$(sed 's/"subjects": \[/& { "user": "root" },/' <<<"$containers_policy")"
 hosts_own() { # WHAT: the host's socket is where it was, and nothing of a container's is mounted on the host
     expect 0 "$1: the host's socket is the host's" test -S /run/iommud/bus
