@@ -41,10 +41,10 @@ void find_account_entries(const Policy& policy, const Subject& subject, std::vec
     // The groups of the one who asks are not those of the one who pays; but a subordinate uid that kept them shows
     // which its owner has.
     std::vector<std::uint32_t> groups;
-    if (*payer != subject.uid) {
+    if (subject.container || *payer != subject.uid) {
         groups = policy.names.groups_of(*payer);
     }
-    if (bearer_of(subject) == subject.uid) {
+    if (!subject.container) {  // whose groups its author chose
         groups.insert(groups.end(), subject.groups.begin(), subject.groups.end());
     }
     find_account_entries(policy, *payer, groups, entries);

@@ -30,6 +30,11 @@ struct Account {
 // users; empty where no owner matters.
 [[nodiscard]] std::string owner_text(const Policy& policy, const Subject& subject);
 
+// The groups that an allow looks at: those of the process, or in a container those that /etc/group gives whose account it is.
+[[nodiscard]] inline const std::vector<std::uint32_t>& groups_of(const Policy& policy, const Subject& subject) {
+    return subject.container ? policy.names.groups_of(bearer_of(subject)) : subject.groups;
+}
+
 // User before uid range before owner in /etc/subuid before group. Nothing for a subject without an account, for one
 // whose groups have several, for a uid with several owners, and for the daemon's own uids: no account is no lease.
 [[nodiscard]] std::optional<Account> account_of(const Policy& policy, const Subject& subject);

@@ -75,8 +75,10 @@ Decision explain(const Policy& policy, const Subject& subject, const Request& re
 }
 
 std::string subject_text(const Policy& policy, const Subject& subject) {
-    const std::string user = policy.names.user_text(subject.uid);
-    return subject.container ? user + " of container " + subject.container->id : user;
+    if (!subject.container) {
+        return policy.names.user_text(subject.uid);
+    }
+    return fmt::format("container {} of {}", subject.container->id, policy.names.user_text(payer_of(subject)));
 }
 
 }  // namespace iommud::policy

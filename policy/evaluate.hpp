@@ -61,7 +61,7 @@ enum class TraceScope {
 // The same decision, with its trace: every rule in the order of the files, then the account.
 [[nodiscard]] Decision explain(const Policy& policy, const Subject& subject, const Request& request, TraceScope scope);
 
-// "alice (uid 1000)", or "uid 1000" when nobody has that name.
+// "alice (uid 1000)", or "uid 1000" when nobody has that name; "container web-1 of root (uid 0)", whoever asks in it.
 [[nodiscard]] std::string subject_text(const Policy& policy, const Subject& subject);
 
 }  // namespace iommud::policy

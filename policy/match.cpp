@@ -34,13 +34,14 @@ bool annotated(const SubjectPattern& pattern, const Subject& subject) {
     return found != subject.container->annotations.end() && found->second == pattern.annotation->value;
 }
 
-bool allow_subject(const SubjectPattern& pattern, const Subject& subject) {
-    if (subject.container && !pattern.endpoint && !pattern.annotation) {
-        return false;  // the uid and the groups are what its image says: without a user namespace, anybody's
+bool allow_subject(const SubjectPattern& pattern, const Asker& asker) {
+    const Subject& subject = asker.subject;
+    if (subject.container && !pattern.endpoint) {
+        return false;  // a rule that names no endpoint is for the host
     }
-    return !pattern.nobody && (!pattern.user || *pattern.user == subject.uid) &&
-           (!pattern.uids || pattern.uids->contains(subject.uid)) &&
-           (!pattern.group || contains(subject.groups, *pattern.group)) &&
+    return !pattern.nobody && (!pattern.user || *pattern.user == asker.allowed_as_uid) &&
+           (!pattern.uids || pattern.uids->contains(asker.allowed_as_uid)) &&
+           (!pattern.group || contains(asker.allowed_as_groups, *pattern.group)) &&
            (!pattern.unit || (subject.has_pidfd && subject.unit == *pattern.unit)) && in_endpoint(pattern, subject) &&
            annotated(pattern, subject);
 }
@@ -90,7 +91,11 @@ void look_up(const SubjectIndex& index, const std::vector<std::uint32_t>& uids,
 }  // namespace
 
 Asker::Asker(const Policy& policy, const Subject& the_subject)
-    : subject(the_subject), denied_as_uids{the_subject.uid}, denied_as_groups(the_subject.groups) {
+    : subject(the_subject),
+      allowed_as_uid(payer_of(the_subject)),
+      allowed_as_groups(groups_of(policy, the_subject)),
+      denied_as_uids{the_subject.uid},
+      denied_as_groups(the_subject.groups) {
     if (const auto account = account_of(policy, subject)) {
         denied_as_uids.push_back(account->uid);
     }
@@ -106,7 +111,7 @@ Asker::Asker(const Policy& policy, const Subject& the_subject)
 bool subject_matches(const Rule& rule, const Asker& asker) {
     if (rule.effect == Effect::allow) {
         return std::any_of(rule.subjects.begin(), rule.subjects.end(),
-                           [&asker](const SubjectPattern& pattern) { return allow_subject(pattern, asker.subject); });
+                           [&asker](const SubjectPattern& pattern) { return allow_subject(pattern, asker); });
     }
     return rule.subjects.empty() ||
            std::any_of(rule.subjects.begin(), rule.subjects.end(),
@@ -180,7 +185,7 @@ std::vector<std::uint32_t> rules_about(const Policy& policy, const Asker& asker,
         }
     }
     const auto denies = static_cast<std::ptrdiff_t>(rules.size());
-    look_up(policy.allows, {subject.uid}, subject.groups, rules);
+    look_up(policy.allows, {asker.allowed_as_uid}, asker.allowed_as_groups, rules);
     look_up_units(policy.allows, Effect::allow, subject, rules);
     const auto others =
         std::remove_if(rules.begin() + denies, rules.end(), [&index = policy.rule_devices, asked](std::uint32_t rule) {

@@ -11,11 +11,14 @@
 
 namespace iommud::policy {
 
-// The subject twice over: as allows see it, and as denies do, which cannot be shed (DESIGN §7): also as whoever pays
-// for it, as the owner of its subordinate uid, and with every group that /etc/group gives any of them.
+// The subject twice over: as allows see it, in a container as its payer, for uid and groups of its processes are what
+// its author says; and as denies do, which cannot be shed (DESIGN §7): as itself, as whoever pays for it, as the owner
+// of its subordinate uid, and with every group that /etc/group gives any of them. `policy` outlives it.
 struct Asker {
     Asker(const Policy& policy, const Subject& subject);
     const Subject& subject;
+    std::uint32_t allowed_as_uid;
+    const std::vector<std::uint32_t>& allowed_as_groups;
     std::vector<std::uint32_t> denied_as_uids;
     std::vector<std::uint32_t> denied_as_groups;
 };

@@ -76,6 +76,10 @@ void check_annotation(LoadContext& context, const JsonValue& value, const Subjec
                (!pattern.endpoint || pattern.endpoint->every())) {
         context.error_at(value, R"("annotation" alone: whoever makes the container chooses it; it may only narrow)"
                                 R"( "user", "uids", "group", "unit" or an "endpoint" other than "*")");
+    } else if (!pattern.endpoint) {
+        context.warning_at(value,
+                           R"("annotation" without "endpoint": no process of the host has one, and a rule is for)"
+                           R"( containers only where it names an "endpoint": this never matches)");
     }
 }
 

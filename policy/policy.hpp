@@ -53,14 +53,15 @@ struct AnnotationPattern {
     bool operator==(const AnnotationPattern&) const = default;
 };
 
-// One entry of a rule's "subjects": every part that is there must match.
+// One entry of a rule's "subjects": every part that is there must match. With an endpoint it is about containers, and
+// user, uids and group about who pays for one; without, about the host's processes.
 struct SubjectPattern {
     std::optional<std::uint32_t> user;
     std::optional<UidRange> uids;
     std::optional<std::uint32_t> group;
     std::optional<std::string> unit;
     std::optional<EndpointPattern> endpoint;
-    std::optional<AnnotationPattern> annotation;  // of an allow only, beside something else
+    std::optional<AnnotationPattern> annotation;  // of an allow only; never matches without an endpoint
     bool nobody = false;                          // names somebody who does not exist: an allow that never matches
     std::string text;                             // "user alice, unit router.service"
 };

@@ -12,11 +12,12 @@
 
 namespace iommud::policy {
 
-// What a container was registered with by its engine.
+// What a container was registered with by its engine. Who makes a container chooses its annotations, and the uid and
+// the groups of its processes (C26): an allow looks at the payer instead of those.
 struct Container {
     std::string id;
     std::uint32_t payer = 0;                         // the container's root: it pays, whoever in there asks
-    std::map<std::string, std::string> annotations;  // by whoever made the container: they narrow, and no more
+    std::map<std::string, std::string> annotations;  // they narrow, and no more
 };
 
 struct Subject {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace iommud::policy {
 namespace {
 
@@ -15,12 +17,21 @@ std::string pattern_texts(const Patterns& patterns) {
     return alternatives(texts) + (patterns.size() > most ? ", …" : "");
 }
 
+bool names_containers(const Rule& rule) {
+    return std::any_of(rule.subjects.begin(), rule.subjects.end(),
+                       [](const SubjectPattern& pattern) { return pattern.endpoint.has_value(); });
+}
+
 void explain_allow(const Question& question, const Rule& rule, const RuleVerdict& outcome, TraceEntry& entry) {
     const char* mode = name_of(question.request.mode);
     switch (outcome.stops_at) {
         case Reach::subject:
             entry.why = fmt::format("it is for {}, not {}", pattern_texts(rule.subjects), question.who());
             entry.change = "name the subject in the rule's subjects";
+            if (question.asker.subject.container && !names_containers(rule)) {
+                entry.why += ": a rule is for containers only where it names an \"endpoint\"";
+                entry.change = "add an \"endpoint\" to the rule's subjects";
+            }
             return;
         case Reach::devices:
             entry.why = fmt::format("its devices are {}, not {}", pattern_texts(rule.devices), outcome.device->address);

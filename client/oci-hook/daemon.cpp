@@ -87,12 +87,13 @@ Outcome<std::string> open_endpoint(const lib::Bus& bus, const Registration& cont
     return result < 0 ? Outcome<std::string>(lib::message_failed("OpenEndpoint", result)) : std::string(path);
 }
 
-Outcome<void> close_endpoint(const lib::Bus& bus, const std::string& id, bool if_ended) {
+Outcome<void> close_endpoint(const lib::Bus& bus, const std::string& id, Which which) {
     auto call = bus.new_call(lib::manager_path, lib::manager_interface, "CloseEndpoint");
     if (!call) {
         return tl::unexpected(call.error());
     }
-    const int result = sd_bus_message_append(call->get(), "sa{sv}", id.c_str(), 1, "if-ended", "b", if_ended ? 1 : 0);
+    const int result =
+        sd_bus_message_append(call->get(), "sa{sv}", id.c_str(), 1, which == Which::own ? "own" : "if-ended", "b", 1);
     if (result < 0) {
         return lib::message_failed("CloseEndpoint", result);
     }

@@ -18,6 +18,8 @@ struct Registration {
 
 // The folder to mount.
 [[nodiscard]] lib::Outcome<std::string> open_endpoint(const lib::Bus& bus, const Registration& container);
-[[nodiscard]] lib::Outcome<void> close_endpoint(const lib::Bus& bus, const std::string& id, bool if_ended);
+// Which endpoint of that id: the one that was opened over this very connection, or that of a container that has ended.
+enum class Which { own, ended };
+[[nodiscard]] lib::Outcome<void> close_endpoint(const lib::Bus& bus, const std::string& id, Which which);
 
 }  // namespace iommud::hook

@@ -97,7 +97,7 @@ Result<void> mount_endpoint(const std::string& path, const std::string& id, cons
         return fail(ErrorCode::internal, "the daemon names another folder than the container's: " + path);
     }
     const Result<UniqueFd> copy = copy_mount(path);
-    return copy ? mount_in(init.mount_namespace.borrow(), root, copy->borrow()) : tl::unexpected(copy.error());
+    return copy ? mount_in(init, root, copy->borrow()) : tl::unexpected(copy.error());
 }
 
 Result<void> give_endpoint(const State& state, const Config& config, Wish wish) {
@@ -127,7 +127,7 @@ Result<void> give_endpoint(const State& state, const Config& config, Wish wish) 
         done = fail(ErrorCode::invalid_argument, "the container ended meanwhile");
     }
     if (!done) {
-        static_cast<void>(close_endpoint(*bus, state.id, false));  // or the container's end closes it
+        static_cast<void>(close_endpoint(*bus, state.id, Which::own));  // or the container's end does
     }
     return done;
 }
@@ -152,7 +152,7 @@ Result<void> create_runtime(const State& state, bool cdi) {
 void poststop(const State& state) {
     if (root_of_host()) {
         if (const auto bus = lib::Bus::connect(admin_socket)) {
-            static_cast<void>(close_endpoint(*bus, state.id, true));
+            static_cast<void>(close_endpoint(*bus, state.id, Which::ended));
         }
     }
 }

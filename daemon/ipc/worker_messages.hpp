@@ -159,7 +159,8 @@ struct CloseEndpointRequest {  // admin only
     std::uint64_t cookie = 0;
     std::string id;
     bool if_ended = false;  // only when its container has ended
-    auto fields() { return std::tie(cookie, id, if_ended); }
+    bool own = false;       // only when it was opened over this very connection
+    auto fields() { return std::tie(cookie, id, if_ended, own); }
 };
 
 // From the system bus's worker only, and only what is open there: `request` is the frame of another request, asked by

@@ -78,7 +78,7 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
     const Limits limits{account.memory, account.leases, account.devices};
     const bool direct = request.mode != Mode::managed;
     const std::vector<PciAddress> no_reset_allowed = monitor.keepers().no_reset_allowed(
-        request.devices, account.uid, connection.endpoint(), decision->allow_no_reset);
+        request.devices, connection.who().uid, connection.endpoint(), decision->allow_no_reset);
     if (Result<void> known = direct ? resets_known(monitor, request.devices, no_reset_allowed) : Result<void>();
         !known) {
         connection.fail_request(request.cookie, known.error());

@@ -65,7 +65,7 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
         return;
     }
     const std::vector<PciAddress> no_reset_allowed = monitor.keepers().no_reset_allowed(
-        request.devices, lease->record.account_uid, connection.endpoint(), decision->allow_no_reset);
+        request.devices, lease->record.holder_uid, connection.endpoint(), decision->allow_no_reset);
     if (Result<void> known = direct ? resets_known(monitor, request.devices, no_reset_allowed) : Result<void>();
         !known) {
         connection.fail_request(request.cookie, known.error());

@@ -14,6 +14,7 @@ void answer_open_endpoint(Monitor& monitor, Connection& connection, const ipc::O
         connection.fail_request(request.cookie, path.error());
         return;
     }
+    connection.opened_endpoint(request.id, monitor.endpoints().key_of(request.id));
     connection.send(ipc::EndpointOpened{.cookie = request.cookie, .path = std::move(*path)});
 }
 
@@ -22,7 +23,9 @@ void answer_close_endpoint(Monitor& monitor, Connection& connection, const ipc::
         connection.fail_request(request.cookie, {ErrorCode::invalid_argument, "no endpoint has such an id"});
         return;
     }
-    monitor.endpoints().close(request.id, request.if_ended);
+    if (!request.own || connection.has_opened(request.id, monitor.endpoints().key_of(request.id))) {
+        monitor.endpoints().close(request.id, request.if_ended);
+    }
     connection.send(ipc::RequestDone{.cookie = request.cookie});
 }
 

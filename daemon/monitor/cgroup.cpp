@@ -31,6 +31,18 @@ Result<CgroupId> id_of(const std::string& folder) {
 
 }  // namespace
 
+bool cgroup_gone(const std::string& path, CgroupId id, const std::string& root) {
+    const UniqueFd hierarchy(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    struct statfs file_system {};
+    struct stat status {};
+    // Not surely where nothing is mounted, or where descriptors have run out.
+    if (!hierarchy.valid() || ::fstatfs(hierarchy.get(), &file_system) != 0 ||
+        file_system.f_type != CGROUP2_SUPER_MAGIC) {
+        return false;
+    }
+    return ::lstat((root + path).c_str(), &status) == 0 ? status.st_ino != id : errno == ENOENT;
+}
+
 std::string unified_path(std::string_view text) {
     constexpr std::string_view key = "0::/";
     // The only line where version 2 is the only one: the name of a cgroup has no newline.

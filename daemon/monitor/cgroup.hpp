@@ -22,4 +22,8 @@ using CgroupId = std::uint64_t;  // never 0
 [[nodiscard]] Result<std::vector<CgroupId>> cgroup_ids(const std::string& path,
                                                        const std::string& root = "/sys/fs/cgroup");
 
+// Whether the cgroup that was at `path` with this id is surely gone: there is none at its path, or another. Version 2
+// lets nobody rename one (kernel/cgroup/cgroup.c: no rename in cgroup_kf_syscall_ops).
+[[nodiscard]] bool cgroup_gone(const std::string& path, CgroupId id, const std::string& root = "/sys/fs/cgroup");
+
 }  // namespace iommud::monitor

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "daemon/ipc/worker_messages.hpp"
 #include "daemon/monitor/admission.hpp"
@@ -59,6 +60,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
     // Takes back all such answers, if there are any.
     void forget_answers();
 
+    // An administrator's: which container got its endpoint over this connection last. The id comes again with another
+    // container, the key does not.
+    void opened_endpoint(const std::string& id, std::string key) { opened_ = {id, std::move(key)}; }
+    [[nodiscard]] bool has_opened(const std::string& id, const std::string& key) const {
+        return !key.empty() && opened_ == std::pair(id, key);
+    }
+
     // The worker has exited, or is to be cut off.
     void close();
 
@@ -80,6 +88,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::optional<std::uint32_t> slot_;
     std::shared_ptr<AsyncChannel> worker_;
     bool remembers_ = false;
+    std::pair<std::string, std::string> opened_;
 };
 
 }  // namespace iommud::monitor

@@ -53,12 +53,15 @@ std::optional<Credentials> parse_credentials(std::string_view text) {
         !read_numbers(line_of(text, "Gid:"), 10, credentials.gids)) {
         return std::nullopt;
     }
-    for (const char* set : {"CapInh:", "CapPrm:", "CapEff:", "CapAmb:"}) {
+    constexpr std::string_view effective = "CapEff:";
+    for (const std::string_view set :
+         {std::string_view("CapInh:"), std::string_view("CapPrm:"), effective, std::string_view("CapAmb:")}) {
         std::array<std::uint64_t, 1> mask{};
         if (!read_numbers(line_of(text, set), 16, mask)) {
             return std::nullopt;
         }
         credentials.capabilities |= mask[0];
+        credentials.effective = set == effective ? mask[0] : credentials.effective;
     }
     return credentials;
 }
@@ -77,8 +80,8 @@ Result<void> counted_against(const Credentials& credentials, uid_t uid, gid_t gi
     return {};
 }
 
-Result<void> counted_now(BorrowedFd pidfd, pid_t pid, uid_t uid, gid_t gid) {
-    const bool initial = is_initial_uid_map(read_proc(fmt::format("/proc/{}/uid_map", pid)));
+Result<void> counted_now(BorrowedFd pidfd, pid_t pid, uid_t uid, gid_t gid, const ProcessTable& table) {
+    const bool initial = is_initial_uid_map(table.read(fmt::format("/proc/{}/uid_map", pid)));
     std::vector<Credentials> threads;
     std::error_code error;
     for (std::filesystem::directory_iterator entry(fmt::format("/proc/{}/task", pid), error), end;
@@ -87,11 +90,11 @@ Result<void> counted_now(BorrowedFd pidfd, pid_t pid, uid_t uid, gid_t gid) {
             return refused(fmt::format("the caller has more than {} threads to look at", most_threads));
         }
         // Nothing of a thread that has exited meanwhile.
-        if (const auto thread = parse_credentials(read_proc(entry->path().string() + "/status"))) {
+        if (const auto thread = parse_credentials(table.read(entry->path().string() + "/status"))) {
             threads.push_back(*thread);
         }
     }
-    if (error || threads.empty() || !still_runs(pidfd)) {
+    if (error || threads.empty() || !table.still_runs(pidfd)) {
         return refused("the caller has exited");
     }
     if (!initial) {  // before its capabilities, which are none outside of that namespace

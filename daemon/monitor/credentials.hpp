@@ -10,6 +10,7 @@
 
 #include "daemon/base/result.hpp"
 #include "daemon/base/unique_fd.hpp"
+#include "daemon/monitor/process_table.hpp"
 
 namespace iommud::monitor {
 
@@ -18,6 +19,7 @@ struct Credentials {
     std::array<uid_t, 4> uids{};     // real, effective, saved, of the file system
     std::array<gid_t, 4> gids{};     // likewise
     std::uint64_t capabilities = 0;  // inheritable, permitted, effective or ambient
+    std::uint64_t effective = 0;
     bool operator==(const Credentials&) const = default;
 };
 [[nodiscard]] std::optional<Credentials> parse_credentials(std::string_view proc_status);
@@ -28,6 +30,7 @@ struct Credentials {
 
 // The same of every thread of the process as it is now, and that it is in the initial user namespace: it may have
 // executed a set-uid program since it connected, or made a namespace. `pid` is the number that the pidfd vouches for.
-[[nodiscard]] Result<void> counted_now(BorrowedFd pidfd, pid_t pid, uid_t uid, gid_t gid);
+[[nodiscard]] Result<void> counted_now(BorrowedFd pidfd, pid_t pid, uid_t uid, gid_t gid,
+                                       const ProcessTable& table = processes());
 
 }  // namespace iommud::monitor

@@ -13,9 +13,14 @@ namespace iommud::monitor {
 namespace {
 
 constexpr std::string_view held_prefix = "endpoint/";
+constexpr std::string_view mark_prefix = "container/";
 
 std::string held_name(const std::string& id) {
     return std::string(held_prefix) + id;
+}
+
+std::string mark_name(const ContainerMark& mark) {
+    return fmt::format("{}{}", mark_prefix, mark.cgroup);
 }
 
 log::Field endpoint_field(const EndpointRecord& record) {
@@ -37,7 +42,7 @@ Endpoints::Endpoint::~Endpoint() {
 Endpoints::Endpoints(Monitor& monitor) : monitor_(monitor), folder_(monitor.options().run) {}
 
 // A cgroup of the container's own: one that it shares with its engine, or with another container, tells nobody apart.
-Result<CgroupId> Endpoints::own_cgroup(const Init& init, const Identity& asker) const {
+Result<CgroupId> Endpoints::own_cgroup(const Init& init, const Identity& asker, const std::string& id) {
     if (monitor_.options().simulated) {
         return CgroupId{0};
     }
@@ -48,7 +53,7 @@ Result<CgroupId> Endpoints::own_cgroup(const Init& init, const Identity& asker) 
     if (init.cgroup.empty()) {
         return fail(ErrorCode::kernel_unsupported, "endpoints need cgroups of version 2 alone: the unified hierarchy");
     }
-    const auto ids = cgroup_ids(init.cgroup);
+    const auto& ids = init.cgroups;
     if (!ids) {
         return tl::unexpected(ids.error());
     }
@@ -57,13 +62,27 @@ Result<CgroupId> Endpoints::own_cgroup(const Init& init, const Identity& asker) 
         return fail(ErrorCode::invalid_argument,
                     fmt::format("the container has no cgroup of its own: {} is its engine's too", init.cgroup));
     }
-    for (const auto& [id, endpoint] : open_) {
-        if (endpoint->record->cgroup == ids->front()) {
-            return fail(ErrorCode::invalid_argument,
-                        fmt::format("the cgroup {} is that of container {} already", init.cgroup, id));
-        }
+    collect_marks();
+    const Result<void> free = marks_.may_mark(*ids, init.cgroup, id);
+    return free ? Result<CgroupId>(ids->front()) : tl::unexpected(free.error());
+}
+
+void Endpoints::mark(ContainerMark mark) {
+    monitor_.vault().send(ipc::Hold{.name = mark_name(mark), .value = ipc::encode_value(mark)});
+    marks_.add(std::move(mark));
+}
+
+// Each costs a look at its cgroup: only when there may be twice as many as were left the last time.
+void Endpoints::collect_marks() {
+    if (marks_.size() < collect_at_ && marks_.size() < ContainerMarks::most) {
+        return;
     }
-    return ids->front();
+    for (const ContainerMark& mark :
+         marks_.collect([](const ContainerMark& one) { return cgroup_gone(one.path, one.cgroup); })) {
+        monitor_.vault().send(ipc::Unhold{.name = mark_name(mark)});
+    }
+    constexpr std::size_t few = 32;
+    collect_at_ = 2 * marks_.size() + few;
 }
 
 Result<std::string> Endpoints::open(const ipc::OpenEndpointRequest& request, const Identity& asker) {
@@ -81,7 +100,7 @@ Result<std::string> Endpoints::open(const ipc::OpenEndpointRequest& request, con
     if (!init) {
         return tl::unexpected(init.error());
     }
-    const Result<CgroupId> cgroup = own_cgroup(*init, asker);
+    const Result<CgroupId> cgroup = own_cgroup(*init, asker, request.id);
     if (!cgroup) {
         return tl::unexpected(cgroup.error());
     }
@@ -98,6 +117,9 @@ Result<std::string> Endpoints::open(const ipc::OpenEndpointRequest& request, con
                                                                         .devices = request.devices,
                                                                         .memory = request.memory,
                                                                         .annotations = request.annotations});
+    if (*cgroup != 0) {
+        mark({.cgroup = *cgroup, .path = init->cgroup, .container = request.id});  // before anybody can connect
+    }
     if (Result<void> kept = hold(*record, socket->borrow()); !kept) {
         folder_.remove(request.id);
         return tl::unexpected(kept.error());
@@ -147,25 +169,9 @@ void Endpoints::accepted(const std::shared_ptr<const EndpointRecord>& record, Un
     monitor_.accepted(std::move(socket), ConnectionKind::client, record);
 }
 
-bool Endpoints::inside(const Identity& who, const EndpointRecord& endpoint) const {
-    if (monitor_.options().simulated) {
-        return true;
-    }
-    const auto ids = who.pidfd.valid() ? cgroup_ids(who.cgroup) : Result<std::vector<CgroupId>>();
-    // Looked at by number and path: worth something only if it was still that process.
-    return ids && contains(*ids, endpoint.cgroup) && still_runs(who.pidfd.borrow());
-}
-
-bool Endpoints::in_any(const Identity& who) const {
-    if (open_.empty() || monitor_.options().simulated) {
-        return false;
-    }
-    const auto ids = cgroup_ids(who.cgroup);
-    if (!ids) {
-        return who.cgroup != "/";
-    }
-    return std::any_of(open_.begin(), open_.end(),
-                       [&ids](const auto& entry) { return contains(*ids, entry.second->record->cgroup); });
+std::string Endpoints::key_of(const std::string& id) const {
+    const auto found = open_.find(id);
+    return found == open_.end() ? std::string() : found->second->record->key();
 }
 
 void Endpoints::close(const std::string& id, bool if_ended) {
@@ -197,6 +203,13 @@ void Endpoints::end_leases(const std::string& key) {
 }
 
 void Endpoints::held(const ipc::HeldThing& thing, UniqueFd socket) {
+    if (std::string_view(thing.name).starts_with(mark_prefix)) {
+        auto mark = ipc::decode_value<ContainerMark>(thing.value);
+        if (!mark || mark_name(*mark) != thing.name) {
+            throw Fatal("the vault's record of " + thing.name + " is not one of ours");
+        }
+        marks_.add(std::move(*mark));
+    }
     if (!std::string_view(thing.name).starts_with(held_prefix)) {
         return;
     }
@@ -212,7 +225,12 @@ void Endpoints::settle() {
     for (auto& [id, entry] : held_) {
         auto& [record, socket] = entry;
         Result<Init> init = look_at_init(static_cast<pid_t>(record.pid));
-        if (init && init->start == record.start) {
+        const bool runs = init && init->start == record.start;
+        if (record.cgroup != 0 && !marks_.contains(record.cgroup)) {
+            // Opened by a daemon that made no marks. Where the cgroup of one that has ended was, nobody knows.
+            mark({.cgroup = record.cgroup, .path = runs ? init->cgroup : std::string(), .container = id});
+        }
+        if (runs) {
             serve(std::make_shared<const EndpointRecord>(std::move(record)), std::move(init->pidfd), std::move(socket));
         } else {
             log::notice(fmt::format("container {} has ended meanwhile: its endpoint is closed", id),
@@ -221,6 +239,7 @@ void Endpoints::settle() {
         }
     }
     held_.clear();
+    collect_marks();
     for (const std::string& name : folder_.list()) {
         if (!open_.contains(name)) {
             folder_.remove(name);

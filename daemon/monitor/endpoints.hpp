@@ -1,4 +1,5 @@
-// The endpoints that are open. The vault holds their sockets and records over restarts of the monitor.
+// The endpoints that are open, and which cgroups are or were their containers'. The vault holds sockets and records
+// over restarts of the monitor, and the cgroups' marks over its own, too.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -8,6 +9,7 @@
 #include <string>
 
 #include "daemon/ipc/vault_messages.hpp"
+#include "daemon/monitor/container_marks.hpp"
 #include "daemon/monitor/endpoint.hpp"
 #include "daemon/monitor/endpoint_folder.hpp"
 #include "daemon/monitor/identity.hpp"
@@ -27,19 +29,18 @@ class Endpoints {
     // The folder to mount in the container. `asker` is the administrator's connection. Errors: invalid_argument,
     // kernel_unsupported, internal.
     [[nodiscard]] Result<std::string> open(const ipc::OpenEndpointRequest& request, const Identity& asker);
-    // Ends it, its connections and its leases; nothing when there is none. `if_ended`: only when its container has.
+    // Ends it, its connections and its leases; nothing when there is none. Its container's processes stay refused
+    // everywhere else, for as long as their cgroup exists. `if_ended`: only when its container has.
     void close(const std::string& id, bool if_ended);
+    // The key of the endpoint that is open under this id; empty when none is.
+    [[nodiscard]] std::string key_of(const std::string& id) const;
 
     // ---- after a restart of the monitor
     void held(const ipc::HeldThing& thing, UniqueFd socket);
     // The vault has said all: what is still a container's is served again, everything else is closed.
     void settle();
 
-    // Whether `who` is in a container that has an endpoint: then it is no administrator, and no other socket is its
-    // own. In doubt it is.
-    [[nodiscard]] bool in_any(const Identity& who) const;
-    // Whether `who` is a process of this container, or of a cgroup below it.
-    [[nodiscard]] bool inside(const Identity& who, const EndpointRecord& endpoint) const;
+    [[nodiscard]] const ContainerMarks& marks() const { return marks_; }
 
   private:
     struct Endpoint {
@@ -55,8 +56,10 @@ class Endpoints {
         Endpoint& operator=(Endpoint&&) = delete;
     };
 
-    [[nodiscard]] Result<CgroupId> own_cgroup(const Init& init, const Identity& asker) const;
+    [[nodiscard]] Result<CgroupId> own_cgroup(const Init& init, const Identity& asker, const std::string& id);
     [[nodiscard]] Result<void> hold(const EndpointRecord& record, BorrowedFd socket);
+    void mark(ContainerMark mark);
+    void collect_marks();
     void serve(const std::shared_ptr<const EndpointRecord>& record, UniqueFd init, UniqueFd socket);
     void accepted(const std::shared_ptr<const EndpointRecord>& record, UniqueFd socket);
     void end_leases(const std::string& key);
@@ -65,6 +68,8 @@ class Endpoints {
     EndpointFolder folder_;
     std::map<std::string, std::unique_ptr<Endpoint>> open_;            // by id
     std::map<std::string, std::pair<EndpointRecord, UniqueFd>> held_;  // until settle()
+    ContainerMarks marks_;
+    std::size_t collect_at_ = 0;  // as many marks: look which cgroups are gone
 };
 
 }  // namespace iommud::monitor

@@ -69,7 +69,7 @@ std::optional<uid_t> peer_uid(BorrowedFd socket) {
     return credentials ? std::optional(credentials->uid) : std::nullopt;
 }
 
-Result<Identity> identify_peer(BorrowedFd socket) {
+Result<Identity> identify_peer(BorrowedFd socket, const ProcessTable& table) {
     const Result<ucred> credentials = peer_credentials(socket);
     if (!credentials) {
         return tl::unexpected(credentials.error());
@@ -88,7 +88,7 @@ Result<Identity> identify_peer(BorrowedFd socket) {
         who.groups.push_back(who.gid);
     }
 
-    who.pidfd = peer_pidfd(socket);
+    who.pidfd = table.peer_pidfd(socket);
     if (!who.pidfd.valid()) {
         const int error = errno;
         if (error == ENOPROTOOPT) {
@@ -96,16 +96,16 @@ Result<Identity> identify_peer(BorrowedFd socket) {
         }
         return fail(ErrorCode::internal, errno_message("SO_PEERPIDFD", error));
     }
-    const std::optional<ProcessNumber> number = number_of(who.pidfd.borrow());
+    const std::optional<ProcessNumber> number = table.number_of(who.pidfd.borrow());
     if (!number) {
         return fail(ErrorCode::internal, "the peer has exited");
     }
     who.pid = number->pid;
-    who.nested_pid_namespace = number->nested;
-    const std::string cgroup = read_proc(fmt::format("/proc/{}/cgroup", who.pid));
-    const std::string uid_map = read_proc(fmt::format("/proc/{}/uid_map", who.pid));
-    who.credentials = parse_credentials(read_proc(fmt::format("/proc/{}/status", who.pid)));
-    if (!still_runs(who.pidfd.borrow())) {
+    who.own_pid_namespace = !number->nested;
+    const std::string cgroup = table.read(fmt::format("/proc/{}/cgroup", who.pid));
+    const std::string uid_map = table.read(fmt::format("/proc/{}/uid_map", who.pid));
+    who.credentials = parse_credentials(table.read(fmt::format("/proc/{}/status", who.pid)));
+    if (!table.still_runs(who.pidfd.borrow())) {
         return fail(ErrorCode::internal, "the peer has exited");
     }
     if (!cgroup.empty()) {
@@ -159,6 +159,17 @@ bool is_initial_uid_map(std::string_view text) {
         at = rest;
     }
     return numbers == std::array<std::uint32_t, 3>{0, 0, 4294967295U} && std::string_view(at, end) == "\n";
+}
+
+bool in_own_pid_namespace(std::string_view text) {
+    constexpr std::string_view key = "\nNSpid:\t";
+    const std::size_t at = text.find(key);
+    if (at == std::string_view::npos) {
+        return false;
+    }
+    const std::string_view numbers = text.substr(at + key.size());
+    const std::string_view line = numbers.substr(0, numbers.find('\n'));
+    return !line.empty() && line.find('\t') == std::string_view::npos;
 }
 
 }  // namespace iommud::monitor

@@ -11,6 +11,7 @@
 #include "daemon/base/result.hpp"
 #include "daemon/base/unique_fd.hpp"
 #include "daemon/monitor/credentials.hpp"
+#include "daemon/monitor/process_table.hpp"
 
 namespace iommud::monitor {
 
@@ -28,7 +29,7 @@ struct Identity {
     std::optional<std::string> unit;  // the outermost systemd service or scope; "": in none; nothing: not known
     std::string cgroup;               // its path in the version 2 hierarchy; empty: not known
     bool initial_user_namespace = false;
-    bool nested_pid_namespace = false;       // in one below ours, as containers are
+    bool own_pid_namespace = false;          // surely in the daemon's own, and not in one below it, as containers are
     std::optional<Credentials> credentials;  // of its first thread; nothing: not known
 
     void take_groups(std::vector<gid_t> all);
@@ -45,7 +46,7 @@ struct Identity {
 
 // Reads `socket`'s peer. An error other than a kernel without SO_PEERPIDFD fails: the connection is to be closed.
 // Does not block: credentials of the socket, and /proc by the number that the pidfd vouches for.
-[[nodiscard]] Result<Identity> identify_peer(BorrowedFd socket);
+[[nodiscard]] Result<Identity> identify_peer(BorrowedFd socket, const ProcessTable& table = processes());
 
 // The outermost service or scope in the text of /proc/PID/cgroup: the first component after the slices, and never one
 // below user@.service, where users choose the names. Nothing when there is none.
@@ -53,5 +54,8 @@ struct Identity {
 
 // Whether the text of /proc/PID/uid_map is the initial user namespace's: every uid maps to itself.
 [[nodiscard]] bool is_initial_uid_map(std::string_view proc_uid_map);
+
+// Whether the text of /proc/PID/status has one number for the process alone: it is in no pid namespace below ours.
+[[nodiscard]] bool in_own_pid_namespace(std::string_view proc_status);
 
 }  // namespace iommud::monitor

@@ -103,9 +103,8 @@ void Keepers::held_tenant(const ipc::HeldThing& thing) {
         return;
     }
     const auto address = PciAddress::parse(std::string_view(thing.name).substr(tenant_prefix.size()));
-    const auto tenant = ipc::decode_value<Tenant>(thing.value);
-    if (address && tenant) {
-        tenants_[*address] = *tenant;
+    if (address) {
+        tenants_[*address] = ipc::decode_value<Tenant>(thing.value).value_or(Tenant{});
     }
 }
 
@@ -350,12 +349,12 @@ void Keepers::kill(const Lease& lease, const char* fault) {
     monitor_.vault().send(ipc::KillChild{.kind = ipc::ChildKind::keeper, .id = lease.record.id});
 }
 
-std::vector<PciAddress> Keepers::no_reset_allowed(const std::vector<PciAddress>& asked, std::uint32_t account,
+std::vector<PciAddress> Keepers::no_reset_allowed(const std::vector<PciAddress>& asked, std::uint32_t holder,
                                                   const std::string& endpoint, bool rule_allows) const {
     std::vector<PciAddress> allowed;
     for (const PciAddress& address : asked) {
         const auto last = tenants_.find(address);
-        if (rule_allows || last == tenants_.end() || last->second == Tenant{account, endpoint}) {
+        if (rule_allows || last == tenants_.end() || last->second == Tenant{holder, endpoint}) {
             allowed.push_back(address);
         }
     }
@@ -363,7 +362,7 @@ std::vector<PciAddress> Keepers::no_reset_allowed(const std::vector<PciAddress>&
 }
 
 void Keepers::remember_tenants(const Lease& lease, const std::vector<PciAddress>& no_reset) {
-    const Tenant tenant{lease.record.account_uid, lease.record.endpoint};
+    const Tenant tenant{lease.record.holder_uid, lease.record.endpoint};
     for (const PciAddress& address : no_reset) {
         if (std::find(lease.record.devices.begin(), lease.record.devices.end(), address) ==
             lease.record.devices.end()) {

@@ -28,17 +28,19 @@ class Keepers {
     // lease has ended by then.
     void take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason, bool revoked = false);
 
-    // The devices of `asked` that `account` may have through `endpoint` although they may not have a working reset:
-    // nobody else had them since they were last reset, or the rule says so.
-    [[nodiscard]] std::vector<PciAddress> no_reset_allowed(const std::vector<PciAddress>& asked, std::uint32_t account,
+    // The devices of `asked` that `holder`, a uid, may have through `endpoint` although they may not have a working
+    // reset: nobody else had them since they were last reset, or the rule says so. Another uid of the same account is
+    // somebody else (C16).
+    [[nodiscard]] std::vector<PciAddress> no_reset_allowed(const std::vector<PciAddress>& asked, std::uint32_t holder,
                                                            const std::string& endpoint, bool rule_allows) const;
 
   private:
-    struct Tenant {  // who had a device that cannot be reset, last
-        std::uint32_t account = 0;
+    struct Tenant {                  // who had a device that cannot be reset, last
+        std::uint32_t holder = ~0U;  // its uid; nobody's: not known, so that everybody else is another
         std::string endpoint;
         auto operator<=>(const Tenant&) const = default;
-        auto fields() { return std::tie(account, endpoint); }
+        // The uid last: what an older daemon wrote, which knew the account only, is not read as one.
+        auto fields() { return std::tie(endpoint, holder); }
     };
 
     void attach(Lease& lease, ipc::Channel channel, UniqueFd pidfd);

@@ -9,6 +9,7 @@
 #include "daemon/base/bytes.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/base/notify.hpp"
+#include "daemon/monitor/administrator.hpp"
 
 namespace iommud::monitor {
 namespace {
@@ -51,6 +52,9 @@ void Monitor::start(UniqueFd client_socket, UniqueFd admin_socket, std::function
                     freed_memory_ = hello.freed_memory;
                     leases_.count_on_from(hello.last_lease);
                     vault_faults_ = hello.dropped_invariants;
+                    if (!options_.simulated && !kernel_gives_peer_pidfds()) {
+                        vault_faults_.emplace_back(no_peer_pidfds);
+                    }
                 },
             .held_lease = [this](const ipc::HeldLease& held, ipc::Channel channel,
                                  UniqueFd pidfd) { keepers_.held(held, std::move(channel), std::move(pidfd)); },
@@ -216,21 +220,15 @@ void Monitor::accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<con
         log::debug("a connection is closed: " + who.error().message);
         return;
     }
-    const bool may_administer =
-        options_.simulated
-            ? who->uid == ::getuid()
-            : who->uid == 0 && (!who->pidfd.valid() || (who->initial_user_namespace && !who->nested_pid_namespace));
-    if (kind == ConnectionKind::admin && !may_administer) {
-        log::warning(fmt::format("{} is no administrator, closing its connection", who->text()));
-        return;
-    }
-    // A container has its own endpoint and nothing else, whatever was mounted into it (I2, I9).
-    if (via ? !endpoints_.inside(*who, *via) : endpoints_.in_any(*who)) {
+    if (const Result<void> welcome = let_in(*who, kind, via.get()); !welcome) {
         // Anybody may try, as often as he likes: not a warning each time, but where administrators connect.
-        const std::string at = via ? "container " + via->id + "'s endpoint" : "the host's sockets";
         log::write(kind == ConnectionKind::admin ? log::Priority::warning : log::Priority::debug,
-                   fmt::format("{}, in the cgroup {}, has no business at {}, closing its connection", who->text(),
-                               who->cgroup, at));
+                   fmt::format("{}, in the cgroup {}, is turned away from {}: {}", who->text(),
+                               who->cgroup.empty() ? "?" : who->cgroup,
+                               via                             ? "container " + via->id + "'s endpoint"
+                               : kind == ConnectionKind::admin ? "the administrators' socket"
+                                                               : "the host's socket",
+                               welcome.error().message));
         return;
     }
     auto connection = std::make_shared<Connection>(*this, kind, std::move(*who), std::move(socket), std::move(via));

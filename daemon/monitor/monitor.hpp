@@ -74,7 +74,9 @@ class Monitor {
     // More waits to be closed than is good: nobody new is let in.
     [[nodiscard]] bool holds_back() const { return burials_.crowded(); }
     [[nodiscard]] std::optional<std::uint32_t> take_slot(Connection& connection);
-    // `via`: the endpoint whose socket it is; none for the host's.
+    // `via`: the endpoint whose socket it is; none for the host's. Whether `who` may come in there. Error:
+    // access_denied.
+    [[nodiscard]] Result<void> let_in(const Identity& who, ConnectionKind kind, const EndpointRecord* via) const;
     void accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<const EndpointRecord> via = nullptr);
     // As whom a uid counts at this endpoint, or (null) at the host's sockets.
     [[nodiscard]] Admission::Party party_of(uid_t uid, const EndpointRecord* via) const;

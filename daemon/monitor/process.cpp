@@ -5,8 +5,6 @@
 #include <cerrno>
 #include <charconv>
 
-#include "daemon/monitor/cgroup.hpp"
-
 extern "C" {
 #include <sys/pidfd.h>  // glibc 2.36 forgets that itself
 }
@@ -33,7 +31,7 @@ std::optional<std::uint64_t> start_time(std::string_view text) {
     return error == std::errc{} ? std::optional(start) : std::nullopt;
 }
 
-Result<Init> look_at_init(pid_t pid) {
+Result<Init> look_at_init(pid_t pid, const ProcessTable& table) {
     Init init;
     init.pidfd = UniqueFd(pid > 0 ? ::pidfd_open(pid, 0) : -1);
     const int error = errno;
@@ -41,14 +39,15 @@ Result<Init> look_at_init(pid_t pid) {
         return fail(ErrorCode::invalid_argument,
                     pid > 0 ? errno_message(fmt::format("process {}", pid), error) : fmt::format("no process {}", pid));
     }
-    const auto before = number_of(init.pidfd.borrow());
-    const auto start = start_time(read_proc(fmt::format("/proc/{}/stat", pid)));
-    const std::string cgroup = read_proc(fmt::format("/proc/{}/cgroup", pid));
-    if (!before || before->pid != pid || !start || !still_runs(init.pidfd.borrow())) {
+    const auto before = table.number_of(init.pidfd.borrow());
+    const auto start = start_time(table.read(fmt::format("/proc/{}/stat", pid)));
+    const std::string cgroup = table.read(fmt::format("/proc/{}/cgroup", pid));
+    init.cgroup = unified_path(cgroup);
+    init.cgroups = table.cgroup_ids(init.cgroup);
+    if (!before || before->pid != pid || !start || !table.still_runs(init.pidfd.borrow())) {
         return fail(ErrorCode::invalid_argument, fmt::format("process {} has exited", pid));
     }
     init.start = *start;
-    init.cgroup = unified_path(cgroup);
     return init;
 }
 

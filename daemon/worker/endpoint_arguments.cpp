@@ -135,13 +135,13 @@ Result<ipc::CloseEndpointRequest> read_close_endpoint(sd_bus_message* call) {
         return tl::unexpected(id.error());
     }
     request.id = std::move(*id);
-    const auto read = [&request, call](const std::string&) -> Result<void> {
+    const auto read = [&request, call](const std::string& key) -> Result<void> {
         int value = 0;
         Result<void> flag = read_basic(call, SD_BUS_TYPE_BOOLEAN, value);
-        request.if_ended = value != 0;
+        (key == "own" ? request.own : request.if_ended) = value != 0;
         return flag;
     };
-    if (const auto options = for_each_option(call, {{"if-ended", "b"}}, read); !options) {
+    if (const auto options = for_each_option(call, {{"if-ended", "b"}, {"own", "b"}}, read); !options) {
         return tl::unexpected(options.error());
     }
     return request;

@@ -96,6 +96,17 @@ class Endpoints(StackCase):
         self.assertEqual(self.endpoints(), [])
         self.admin("CloseEndpoint", "sa{sv}", "one", {})
 
+    def test_a_connection_owns_what_it_opened_and_no_other_endpoint_of_that_name(self):
+        self.open("one", self.container())
+        self.admin("CloseEndpoint", "sa{sv}", "one", {"own": True})
+        self.assertEqual(self.endpoints(), ["one"], "another connection opened it")
+        connection = dbus.connection.Connection(f"unix:path={self.run_folder}/admin/bus")
+        facts = {"pid": dbus.UInt32(self.container().pid), "uid": dbus.UInt32(os.getuid())}
+        for method, options in (("OpenEndpoint", facts), ("CloseEndpoint", {"own": True})):
+            connection.call_blocking(None, "/org/iommud1", "org.iommud1.Manager", method, "sa{sv}", ("two", options))
+        connection.close()
+        self.assertEqual(self.endpoints(), ["one"])
+
     def test_endpoints_outlive_monitors(self):
         lives, dies = self.container(), self.container()
         self.open("lives", lives)

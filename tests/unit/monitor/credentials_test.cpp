@@ -9,6 +9,7 @@
 
 #include "daemon/monitor/direct_mode.hpp"
 #include "daemon/monitor/identity.hpp"
+#include "tests/unit/monitor/fake_processes.hpp"
 
 namespace iommud::monitor {
 namespace {
@@ -23,13 +24,13 @@ std::string status(const std::string& uids, const std::string& gids, const std::
 }
 
 Credentials alice() {
-    return {.uids = {1000, 1000, 1000, 1000}, .gids = {100, 100, 100, 100}, .capabilities = 0};
+    return {.uids = {1000, 1000, 1000, 1000}, .gids = {100, 100, 100, 100}, .capabilities = 0, .effective = 0};
 }
 
 TEST(Credentials, AreReadFromTheTextOfAStatusFile) {
     const auto read = parse_credentials(status("1\t2\t3\t4", "5\t6\t7\t8", "1", "2", "4", "8"));
 
-    EXPECT_EQ(read, (Credentials{.uids = {1, 2, 3, 4}, .gids = {5, 6, 7, 8}, .capabilities = 15}));
+    EXPECT_EQ(read, (Credentials{.uids = {1, 2, 3, 4}, .gids = {5, 6, 7, 8}, .capabilities = 15, .effective = 4}));
 }
 
 TEST(Credentials, OfATextThatLacksSomethingAreNone) {
@@ -91,6 +92,21 @@ TEST(Credentials, OfAProcessThatHasExitedAreNone) {
     ASSERT_FALSE(counted);
     EXPECT_EQ(counted.error().message, "mode direct: the caller has exited");
 }
+
+class CallerExits : public testing::TestWithParam<const char*> {};
+
+TEST_P(CallerExits, BetweenTwoLooksAndIsNobody) {
+    const UniqueFd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+    FakeProcesses table;
+    table.exits_at = GetParam();
+    // Whatever this process may be, it is refused for having exited, before anything else is said of it.
+    const auto counted = counted_now(self.borrow(), ::getpid(), ::geteuid(), ::getegid(), table);
+
+    ASSERT_FALSE(counted);
+    EXPECT_EQ(counted.error().message, "mode direct: the caller has exited");
+}
+
+INSTANTIATE_TEST_SUITE_P(Looks, CallerExits, testing::Values("/uid_map", "/status"));
 
 // As of connect; what the process is now is looked at after all of these.
 Identity connected() {

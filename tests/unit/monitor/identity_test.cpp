@@ -1,10 +1,14 @@
 #include "daemon/monitor/identity.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
+
+#include "tests/unit/monitor/fake_processes.hpp"
 
 namespace iommud::monitor {
 namespace {
@@ -79,6 +83,99 @@ TEST(Identity, OfASocketPairIsThisProcess) {
 
 TEST(Identity, OfWhatIsNoSocketIsAnError) {
     EXPECT_FALSE(identify_peer(BorrowedFd(STDIN_FILENO)));
+}
+
+// ---- what is looked up by number counts only if it was still that process (I3)
+
+class Peer : public testing::Test {
+  protected:
+    Peer() {
+        std::array<int, 2> ends{};
+        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0) {
+            left = UniqueFd(ends[0]);
+            right = UniqueFd(ends[1]);
+        }
+        // On kernels without SO_PEERPIDFD too, as this machine's may be.
+        table.number = ::getpid();
+    }
+    [[nodiscard]] Result<Identity> identified() const { return identify_peer(left.borrow(), table); }
+
+    UniqueFd left;
+    UniqueFd right;
+    class OwnPidfd : public FakeProcesses {
+      public:
+        [[nodiscard]] UniqueFd peer_pidfd(BorrowedFd socket) const override {
+            return has_pidfds ? UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)))
+                              : FakeProcesses::peer_pidfd(socket);
+        }
+    } table;
+};
+
+TEST_F(Peer, ThatRunsIsIdentified) {
+    table.files[fmt::format("/proc/{}/cgroup", ::getpid())] = "0::/system.slice/a.service\n";
+    const auto who = identified();
+
+    ASSERT_TRUE(who);
+    EXPECT_EQ(who->unit, "a.service");
+    EXPECT_EQ(who->cgroup, "/system.slice/a.service");
+    EXPECT_TRUE(who->own_pid_namespace);
+    EXPECT_TRUE(who->credentials);
+}
+
+TEST_F(Peer, InAPidNamespaceBelowIsNotInOurs) {
+    table.nested = true;
+
+    EXPECT_FALSE(identified()->own_pid_namespace);
+}
+
+class PeerExits : public Peer, public testing::WithParamInterface<const char*> {};
+
+TEST_P(PeerExits, BetweenTwoLooksAndIsNobody) {
+    table.exits_at = GetParam();
+
+    const auto who = identified();
+
+    ASSERT_FALSE(who) << "what was read after that may be another process's";
+    EXPECT_EQ(who.error().message, "the peer has exited");
+}
+
+INSTANTIATE_TEST_SUITE_P(Looks, PeerExits, testing::Values("/cgroup", "/uid_map", "/status"));
+
+// ---- kernels without SO_PEERPIDFD (I2)
+
+TEST_F(Peer, WithoutAPidfdIsAUidAndGroupsAndNoMore) {
+    table.has_pidfds = false;
+
+    const auto who = identified();
+
+    ASSERT_TRUE(who);
+    EXPECT_EQ(who->uid, ::geteuid());
+    EXPECT_FALSE(who->pidfd.valid());
+    EXPECT_FALSE(who->unit);
+    EXPECT_TRUE(who->cgroup.empty());
+    EXPECT_FALSE(who->credentials);
+    EXPECT_FALSE(who->initial_user_namespace) << "not known is not the initial one";
+    EXPECT_FALSE(who->own_pid_namespace) << "nor ours";
+}
+
+TEST_F(Peer, WhosePidfdTheKernelRefusesIsNobody) {
+    class Refuses : public FakeProcesses {
+      public:
+        [[nodiscard]] UniqueFd peer_pidfd(BorrowedFd) const override {
+            errno = EINVAL;  // as 6.12 says of a peer that was reaped
+            return {};
+        }
+    };
+
+    EXPECT_FALSE(identify_peer(left.borrow(), Refuses()));
+}
+
+TEST(OwnPidNamespace, HasOneNumberForTheProcess) {
+    EXPECT_TRUE(in_own_pid_namespace("Name:\tsh\nNSpid:\t17\nNSpgid:\t17\t1\n"));
+    EXPECT_FALSE(in_own_pid_namespace("Name:\tsh\nNSpid:\t17\t1\nNSpgid:\t17\n"));
+    EXPECT_FALSE(in_own_pid_namespace("NSpid:\t\n"));
+    EXPECT_FALSE(in_own_pid_namespace(""));
+    EXPECT_FALSE(in_own_pid_namespace("Name:\tNSpid:\t17\n"));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "daemon/monitor/process.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <csignal>
 
 #include "daemon/monitor/cgroup.hpp"
+#include "tests/unit/monitor/fake_processes.hpp"
 
 namespace iommud::monitor {
 namespace {
@@ -66,6 +68,20 @@ TEST(Init, ThatHasExitedIsNone) {
     ASSERT_EQ(::waitpid(child, nullptr, 0), child);
     EXPECT_FALSE(look_at_init(child)) << "nor does one that was reaped";
 }
+
+class InitExits : public testing::TestWithParam<const char*> {};
+
+TEST_P(InitExits, BetweenTwoLooksAndIsNone) {
+    FakeProcesses table;
+    table.number = ::getpid();
+    table.files[fmt::format("/proc/{}/cgroup", ::getpid())] = "0::/containers/web\n";
+    ASSERT_TRUE(look_at_init(::getpid(), table));
+    table.exits_at = GetParam();
+
+    EXPECT_FALSE(look_at_init(::getpid(), table)) << "what was read after that may be another process's";
+}
+
+INSTANTIATE_TEST_SUITE_P(Looks, InitExits, testing::Values("/stat", "/cgroup", "/containers/web"));
 
 TEST(Init, IsNoNumberThatNoProcessHas) {
     EXPECT_FALSE(look_at_init(0));

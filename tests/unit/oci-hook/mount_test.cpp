@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -31,7 +32,7 @@ class MountPoint : public testing::Test {
 
     [[nodiscard]] fs::path image() const { return folder_ / "image"; }
     [[nodiscard]] fs::path host() const { return folder_ / "host"; }
-    [[nodiscard]] Result<UniqueFd> find() const { return mount_point(root_.borrow()); }
+    [[nodiscard]] Result<UniqueFd> find() const { return mount_point(root_.borrow(), ::geteuid()); }
 
     static bool is(const Result<UniqueFd>& found, const fs::path& path) {
         struct stat one {};
@@ -122,6 +123,75 @@ TEST_F(MountPoint, IsNoneBehindAMagicLink) {
     fs::create_symlink("/proc/self/cwd", image() / "run");
 
     EXPECT_FALSE(find());
+}
+
+// ---- who else could put something in its place
+
+TEST_F(MountPoint, IsNotWhereOthersCanWrite) {
+    for (const ::mode_t mode : {0777U, 0775U, 0757U}) {
+        fs::create_directories(image() / "run");
+        ASSERT_EQ(::chmod((image() / "run").c_str(), mode), 0);
+
+        const auto found = find();
+
+        ASSERT_FALSE(found) << std::oct << mode;
+        EXPECT_NE(found.error().message.find("can be written to by others"), std::string::npos);
+    }
+}
+
+TEST_F(MountPoint, IsNotBelowAFolderThatOthersCanWriteTo) {
+    fs::create_directories(image() / "open/run");
+    ASSERT_EQ(::chmod((image() / "open").c_str(), 0777), 0);
+    fs::create_symlink("/open/run", image() / "run");
+
+    EXPECT_FALSE(find());
+}
+
+TEST_F(MountPoint, IsInAStickyFolderWhenItIsNobodyElses) {
+    fs::create_directories(image() / "run");
+    ASSERT_EQ(::chmod((image() / "run").c_str(), 01777), 0);
+
+    EXPECT_TRUE(is(find(), image() / "run/iommud"));
+}
+
+TEST_F(MountPoint, IsNotInAFolderOfSomebodyElses) {
+    if (::geteuid() == 0) {  // whoever else runs this owns the image himself
+        fs::create_directories(image() / "run");
+        ASSERT_EQ(::chown((image() / "run").c_str(), 4711, 0), 0);
+        EXPECT_FALSE(find());
+        ASSERT_EQ(::chown((image() / "run").c_str(), 0, 0), 0);
+        ASSERT_EQ(::chmod((image() / "run").c_str(), 01777), 0);
+        fs::create_directories(image() / "run/iommud");
+        ASSERT_EQ(::chown((image() / "run/iommud").c_str(), 4711, 0), 0);
+        EXPECT_FALSE(find()) << "its owner could rename it, in a sticky folder too";
+    } else {
+        EXPECT_FALSE(mount_point(UniqueFd(::open(image().c_str(), O_PATH | O_CLOEXEC)).borrow(), ::geteuid() + 1));
+    }
+}
+
+// ---- whether a mount there is a mount elsewhere
+
+constexpr std::string_view mounts =
+    "22 28 0:20 / /proc rw,nosuid - proc proc rw\n"
+    "28 1 0:22 / / rw,relatime shared:1 - ext4 /dev/sda rw\n"
+    "31 28 0:24 / /run rw master:5 - tmpfs shared:3 rw,size=4\n"
+    "32 28 0:25 / /both rw shared:7 master:5 - tmpfs tmpfs rw\n"
+    "33 28 0:26 / /a\\040shared:9 rw - tmpfs tmpfs rw\n";
+
+TEST(Propagation, IsThatOfASharedMount) {
+    EXPECT_EQ(propagates(mounts, 28), true);
+    EXPECT_EQ(propagates(mounts, 32), true);
+}
+
+TEST(Propagation, IsNoneOfAPrivateOneOrOneThatOnlyReceives) {
+    EXPECT_EQ(propagates(mounts, 22), false);
+    EXPECT_EQ(propagates(mounts, 31), false);
+    EXPECT_EQ(propagates(mounts, 33), false);
+}
+
+TEST(Propagation, OfAMountThatIsNotThereIsNotKnown) {
+    EXPECT_EQ(propagates(mounts, 2), std::nullopt);
+    EXPECT_EQ(propagates("", 28), std::nullopt);
 }
 
 }  // namespace

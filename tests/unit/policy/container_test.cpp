@@ -4,9 +4,11 @@
 namespace iommud::policy {
 namespace {
 
-Subject in_container(std::uint32_t uid, std::string id, std::map<std::string, std::string> annotations = {}) {
-    Subject subject = user(uid);
-    subject.container = Container{std::move(id), uid, std::move(annotations)};
+// A container of `payer`'s, in which somebody asks who is everything that its author could make of him.
+constexpr std::uint32_t authors_choice = 4711;
+Subject in_container(std::uint32_t payer, std::string id, std::map<std::string, std::string> annotations = {}) {
+    Subject subject = user(authors_choice, {kvm});
+    subject.container = Container{std::move(id), payer, std::move(annotations)};
     return subject;
 }
 
@@ -74,8 +76,50 @@ TEST(Endpoint, IsDenied) {
     EXPECT_FALSE(denied(R"([{"endpoint": "*"}])", user(bob)));
 }
 
-TEST(Annotation, NarrowsWhatTheKernelSays) {
+TEST(Endpoint, HasThePayerAsItsUserWhateverUidItsAuthorChose) {
+    Subject posing_as_bob = in_container(alice, "web-1");
+    posing_as_bob.uid = bob;
+
+    EXPECT_FALSE(given(R"([{"user": "bob", "endpoint": "*"}])", posing_as_bob));
+    EXPECT_FALSE(given(R"([{"uids": "1001", "endpoint": "*"}])", posing_as_bob));
+    EXPECT_TRUE(given(R"([{"user": "alice", "endpoint": "*"}])", posing_as_bob));
+    EXPECT_TRUE(given(R"([{"uids": "1000", "endpoint": "*"}])", posing_as_bob));
+}
+
+TEST(Endpoint, HasThePayersGroupsWhateverGroupsItsAuthorChose) {
+    EXPECT_FALSE(given(R"([{"group": "kvm", "endpoint": "*"}])", in_container(bob, "web-1")));
+    EXPECT_TRUE(given(R"([{"group": "kvm", "endpoint": "*"}])", in_container(carol, "web-1")))
+        << "/etc/group has her in kvm";
+}
+
+TEST(Endpoint, DeniesWhoItsAuthorSaysItIsAllTheSame) {
+    Subject posing_as_bob = in_container(alice, "web-1");
+    posing_as_bob.uid = bob;
+
+    EXPECT_TRUE(denied(R"([{"user": "bob"}])", posing_as_bob));
+    EXPECT_TRUE(denied(R"([{"user": "alice"}])", posing_as_bob));
+    EXPECT_TRUE(denied(R"([{"group": "kvm"}])", posing_as_bob));
+}
+
+TEST(Endpoint, ThatARuleLacksIsWhatATraceSays) {
+    const Policy policy = with_rules(
+        R"({"id": "r", "effect": "allow", "devices": [{"address": "*"}], "subjects": [{"user": "bob", "annotation": "team=storage"}]})");
+    const Decision decision =
+        explain(policy, in_container(bob, "web-1", {{"team", "storage"}}), ask({nic()}), TraceScope::all);
+
+    EXPECT_THAT(decision.trace.front().why, testing::HasSubstr("only where it names an \"endpoint\""));
+    EXPECT_THAT(decision.trace.front().why, testing::HasSubstr("not container web-1 of bob (uid 1001)"));
+}
+
+TEST(Annotation, WithoutAnEndpointMatchesNobody) {
     const std::string subjects = R"([{"user": "bob", "annotation": "team=storage"}])";
+
+    EXPECT_FALSE(given(subjects, in_container(bob, "web-1", {{"team", "storage"}})));
+    EXPECT_FALSE(given(subjects, user(bob)));
+}
+
+TEST(Annotation, NarrowsWhatTheKernelSays) {
+    const std::string subjects = R"([{"endpoint": "*", "user": "bob", "annotation": "team=storage"}])";
 
     EXPECT_TRUE(given(subjects, in_container(bob, "web-1", {{"team", "storage"}, {"x", "y"}})));
     EXPECT_FALSE(given(subjects, in_container(bob, "web-1", {{"team", "net"}})));
@@ -85,8 +129,10 @@ TEST(Annotation, NarrowsWhatTheKernelSays) {
 }
 
 TEST(Annotation, EndsAtTheFirstEqualsSign) {
-    EXPECT_TRUE(given(R"([{"user": "bob", "annotation": "a=b=c"}])", in_container(bob, "web-1", {{"a", "b=c"}})));
-    EXPECT_TRUE(given(R"([{"user": "bob", "annotation": "a="}])", in_container(bob, "web-1", {{"a", ""}})));
+    EXPECT_TRUE(given(R"([{"endpoint": "*", "user": "bob", "annotation": "a=b=c"}])",
+                      in_container(bob, "web-1", {{"a", "b=c"}})));
+    EXPECT_TRUE(
+        given(R"([{"endpoint": "*", "user": "bob", "annotation": "a="}])", in_container(bob, "web-1", {{"a", ""}})));
 }
 
 const char* const accounts = R"({"version": 1,
@@ -141,7 +187,7 @@ TEST(ContainersAccount, IsTheOneThatATraceTellsOf) {
     const Decision decision = explain(good(accounts), owned_by(100000, 100033), ask({nic()}), TraceScope::all);
 
     EXPECT_THAT(decision.trace.back().why, testing::HasSubstr("alice (uid 1000) pays"));
-    EXPECT_THAT(decision.message, testing::HasSubstr("of container web-1"));
+    EXPECT_THAT(decision.message, testing::HasSubstr("container web-1 of uid 100000"));
 }
 
 }  // namespace

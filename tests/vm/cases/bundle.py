@@ -16,7 +16,9 @@ parser.add_argument("--uid", type=int, default=0, help="in the container")
 parser.add_argument("--capability", action="append", default=[])
 parser.add_argument("--annotation", action="append", default=[])
 parser.add_argument("--env", action="append", default=[])
-parser.add_argument("--mount", action="append", default=[], metavar="FROM:TO")
+parser.add_argument("--mount", action="append", default=[], metavar="FROM:TO[:OPTION,...]",
+                    help="options beside rbind")
+parser.add_argument("--propagation", default=None, help="the root's: shared, slave, private")
 parser.add_argument("--hook", default=HOOK)
 parser.add_argument("--no-hook", action="store_true")
 parser.add_argument("--cdi", action="store_true", help="as when the engine has the hook from CDI")
@@ -41,11 +43,12 @@ mounts = [{"destination": "/proc", "type": "proc", "source": "proc"},
           {"destination": os.environ["IOMMUD_TREE"], "type": "bind", "source": os.environ["IOMMUD_TREE"],
            "options": ["rbind", "ro"]}]
 for mount in options.mount:
-    source, destination = mount.split(":")
+    source, destination, *more = mount.split(":")
     if not os.path.isdir(source) and (root / destination.lstrip("/")).is_dir():
         (root / destination.lstrip("/")).rmdir()
         (root / destination.lstrip("/")).touch()
-    mounts.append({"destination": destination, "type": "bind", "source": source, "options": ["rbind"]})
+    mounts.append({"destination": destination, "type": "bind", "source": source,
+                   "options": ["rbind"] + [option for word in more for option in word.split(",")]})
 namespaces = [{"type": kind} for kind in ("mount", "ipc", "uts", "network")]
 if not options.host_pids:
     namespaces.append({"type": "pid"})
@@ -59,6 +62,8 @@ if options.rootless is not None:
     linux["uidMappings"] = [{"containerID": 0, "hostID": options.rootless, "size": 1}]
     linux["gidMappings"] = linux["uidMappings"]
     del linux["cgroupsPath"]
+if options.propagation is not None:
+    linux["rootfsPropagation"] = options.propagation
 arguments = ["iommud-oci-hook"] + (["--cdi"] if options.cdi else [])
 hooks = [{"path": options.hook, "args": arguments, "timeout": 10}]
 config = {

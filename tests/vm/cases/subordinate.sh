@@ -5,19 +5,40 @@
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 limit=$((1000 * 4096))
-policy '{
-  "version": 1,
-  "accounts": [ { "match": { "user": "alice" }, "memory": "4000KiB" },
-                { "match": { "uids": "100000-165535" }, "charge": "alice" } ],
-  "rules": [ { "id": "hers", "effect": "allow", "subjects": [ { "user": "alice" }, { "uids": "100000-165535" } ],
-               "devices": [ { "vendor": "1234", "device": "11e8" }, { "address": "0000:00:05.0" } ] } ]
-}'
+hers() { # hers MORE: the rule, with MORE in it
+    policy '{
+      "version": 1,
+      "accounts": [ { "match": { "user": "alice" }, "memory": "4000KiB" },
+                    { "match": { "uids": "100000-165535" }, "charge": "alice" } ],
+      "rules": [ { "id": "hers", "effect": "allow", "subjects": [ { "user": "alice" }, { "uids": "100000-165535" } ],
+                   "devices": [ { "vendor": "1234", "device": "11e8" }, { "address": "0000:00:05.0" } ]'"$1"' } ]
+    }'
+}
 mapped_is() { iommuctl accounts --json | python3 -c 'import json, sys
 a, = json.load(sys.stdin); sys.exit((a["Uid"], a["MemoryMapped"]) != (1000, int(sys.argv[1])))' "$1"; }
 kernel_has() { # kernel_has PAGES WHAT: what the kernel would pin for the account, beside what is pinned
     expect 0 "$2" python3 "$here/kernel_count.py" "$(pgrep -o -x iommud-keeper)" $limit
     says "would pin $1 more" "$1 page(s)"
 }
+
+echo "== a device that cannot be reset"
+subordinate=(setpriv --reuid 100001 --regid 100001 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs --)
+has_a() { "$@" iommuctl run --device $edu_a --memory 4KiB -- true; }
+hers ""
+expect 0 "alice has it" has_a as alice
+eventually 20 "and gives it back" no_leases
+expect 3 "another uid of her account does not get it" has_a "${subordinate[@]}"
+says "cannot be reset" "and is told why"
+expect 0 "she herself does" has_a as alice
+expect 0 "the vault restarts" systemctl restart iommud-vault
+eventually 30 "and serves" iommuctl status
+expect 3 "the other uid does not get it then, either" has_a "${subordinate[@]}"
+hers ', "allow_no_reset": true'
+expect 0 "but where a rule says so" has_a "${subordinate[@]}"
+eventually 20 "it gives it back" no_leases
+hers ""
+expect 3 "and then alice does not" has_a as alice
+hers ', "allow_no_reset": true'
 
 echo "== a thousand at a time"
 coproc AGENT { PYTHONPATH="$here" python3 "$here/subordinate.py" each-a-page 1 1000 $edu_a $edu_b 2>&1; }
