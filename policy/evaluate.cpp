@@ -78,7 +78,7 @@ std::string subject_text(const Policy& policy, const Subject& subject) {
     if (!subject.container) {
         return policy.names.user_text(subject.uid);
     }
-    return fmt::format("container {} of {}", subject.container->id, policy.names.user_text(payer_of(subject)));
+    return fmt::format("container {} of {}", subject.container->id, policy.names.user_text(bearer_of(subject)));
 }
 
 }  // namespace iommud::policy

@@ -92,7 +92,7 @@ void look_up(const SubjectIndex& index, const std::vector<std::uint32_t>& uids,
 
 Asker::Asker(const Policy& policy, const Subject& the_subject)
     : subject(the_subject),
-      allowed_as_uid(payer_of(the_subject)),
+      allowed_as_uid(bearer_of(the_subject)),
       allowed_as_groups(groups_of(policy, the_subject)),
       denied_as_uids{the_subject.uid},
       denied_as_groups(the_subject.groups) {

@@ -64,11 +64,6 @@ Result<ucred> peer_credentials(BorrowedFd socket) {
 
 }  // namespace
 
-std::optional<uid_t> peer_uid(BorrowedFd socket) {
-    const Result<ucred> credentials = peer_credentials(socket);
-    return credentials ? std::optional(credentials->uid) : std::nullopt;
-}
-
 Result<Identity> identify_peer(BorrowedFd socket, const ProcessTable& table) {
     const Result<ucred> credentials = peer_credentials(socket);
     if (!credentials) {

@@ -41,9 +41,6 @@ struct Identity {
     [[nodiscard]] std::string text() const;
 };
 
-// The uid of `socket`'s peer, as of connect; costs one getsockopt. Nothing: the kernel does not say.
-[[nodiscard]] std::optional<uid_t> peer_uid(BorrowedFd socket);
-
 // Reads `socket`'s peer. An error other than a kernel without SO_PEERPIDFD fails: the connection is to be closed.
 // Does not block: credentials of the socket, and /proc by the number that the pidfd vouches for.
 [[nodiscard]] Result<Identity> identify_peer(BorrowedFd socket, const ProcessTable& table = processes());

@@ -9,6 +9,7 @@
 #include "daemon/base/bytes.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/base/notify.hpp"
+#include "daemon/base/pidfd.hpp"
 #include "daemon/monitor/administrator.hpp"
 
 namespace iommud::monitor {
@@ -211,8 +212,8 @@ void Monitor::limit_keepers(std::uint32_t account_uid) {
 // ---- connections
 
 void Monitor::accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<const EndpointRecord> via) {
-    const std::optional<uid_t> uid = peer_uid(socket.borrow());
-    if (!uid || !admission_.look(party_of(*uid, via.get()), Admission::Clock::now())) {
+    const uid_t uid = peer_uid(socket.borrow());
+    if (uid == static_cast<uid_t>(-1) || !admission_.look(party_of(uid, via.get()), Admission::Clock::now())) {
         return;
     }
     Result<Identity> who = identify_peer(socket.borrow());

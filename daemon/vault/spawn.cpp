@@ -304,7 +304,7 @@ Result<NewUndertaker> Spawner::undertaker(const std::optional<Place>& place) con
         }
         // Or one whose close waits would outlive the vault, and systemd would wait for that. A change of uid undoes it.
         want(::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && ::getppid() == vault, "end with the vault");
-        execute("iommud-undertaker", end, BorrowedFd());
+        execute("iommud-undertaker", {end, BorrowedFd(), BorrowedFd()});
     };
     auto child = fork_child(body, say);
     close_here(own_end.take().release());  // nothing was sent there yet
