@@ -55,8 +55,11 @@ void Holders::dismiss(std::optional<std::size_t> released_by, const iommud_reply
     }
 }
 
-void Holders::close() {
+void Holders::close(Parked& parked) {
     for (LeaseChannel& channel : channels_) {
+        if (channel.open()) {
+            answer_the_rest(channel, parked);  // what came since
+        }
         channel.close();
     }
 }

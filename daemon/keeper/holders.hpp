@@ -25,8 +25,8 @@ class Holders {
     // DMA has ended: says so to all but `released_by`, which gets `reply`, and answers what was still asked, as long as
     // there is room in `parked` for what comes with it. Closes nothing that could wait.
     void dismiss(std::optional<std::size_t> released_by, const iommud_reply& reply, Parked& parked);
-    // May wait for ever: see LeaseChannel::close().
-    void close();
+    // Answers what came since, and closes. May wait for ever: see LeaseChannel::close().
+    void close(Parked& parked);
     // Whether closing `descriptor` cannot wait, and must not be put off either: a lease's own descriptor that is kept
     // here would keep the lease alive.
     [[nodiscard]] bool has_end(BorrowedFd descriptor) const;

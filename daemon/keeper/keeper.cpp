@@ -115,7 +115,7 @@ void Keeper::destroy() {
         leave(ipc::KeeperWord::leaving);
     }
     // A managed lease stays charged for as long as this waits. One of the parked may be of its own device.
-    holders_.close();
+    holders_.close(parked_);
     parked_.close();
     stage_ = Stage::draining;
     drain();

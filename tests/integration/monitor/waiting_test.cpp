@@ -39,8 +39,12 @@ TEST(WaitingMonitor, ClosesASocketWithConnectionsInItsQueue) {
     Lingering waiting = lingering();
     UniqueFd listener = listener_with(waiting);
     waiting.socket.reset();
-    const monitor::EndpointRecord ended{.id = "box", .pid = 1, .start = 1};
-    const MonitorProcess monitor({}, {{"endpoint/box", ipc::encode_value(ended)}}, "--verbose", std::move(listener));
+    monitor::EndpointRecord ended;
+    ended.id = "box";
+    ended.pid = 1;
+    ended.start = 1;
+    const MonitorProcess monitor({}, {{"endpoint/box", ipc::encode_value(ended)}}, "--verbose",
+                                 FreedMemory::unreachable, std::move(listener));
 
     ASSERT_TRUE(monitor.verb<ipc::Unhold>());
 
@@ -73,7 +77,9 @@ TEST(WaitingMonitor, DropsADescriptorThatAKeeperSends) {
     static_cast<void>(monitor.verb<ipc::SetLimit>());
     const Served other = monitor.connect();
 
-    static_cast<void>(monitor.keeper_says(0, ipc::KeeperReport{.state = LeaseState::active}, waiting.socket.borrow()));
+    ipc::KeeperReport active;
+    active.state = LeaseState::active;
+    static_cast<void>(monitor.keeper_says(0, active, waiting.socket.borrow()));
     waiting.socket.reset();
 
     const auto killed = monitor.verb<ipc::KillChild>();
