@@ -30,7 +30,8 @@ struct Account {
 // users; empty where no owner matters.
 [[nodiscard]] std::string owner_text(const Policy& policy, const Subject& subject);
 
-// The groups that an allow looks at: those of the process, or in a container those that /etc/group gives whose account it is.
+// The groups that an allow looks at: those of the process, or in a container those that /etc/group gives whose account
+// it is.
 [[nodiscard]] inline const std::vector<std::uint32_t>& groups_of(const Policy& policy, const Subject& subject) {
     return subject.container ? policy.names.groups_of(bearer_of(subject)) : subject.groups;
 }

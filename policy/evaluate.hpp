@@ -47,7 +47,8 @@ struct Decision {
 // direct or legacy without a pidfd (unsupported_mode). What is in use is the ledger's to count.
 //
 // Where several allow rules cover the request the strictest of each holds: the smallest memory as default, the fewest
-// maps, no lease of a device without reset, nor with memory that is not cleared, unless all allow it; of several vf_tokens the one of the first rule by id.
+// maps, no lease of a device without reset, nor with memory that is not cleared, unless all allow it; of several
+// vf_tokens the one of the first rule by id.
 //
 // Costs what the rules that mention the subject, or everybody, cost; allocates little; never fails.
 [[nodiscard]] Decision evaluate(const Policy& policy, const Subject& subject, const Request& request);

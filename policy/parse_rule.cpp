@@ -86,10 +86,9 @@ void read_grants(LoadContext& context, const ObjectReader& reader, Rule& rule) {
 }  // namespace
 
 std::optional<Rule> read_rule(LoadContext& context, const JsonValue& value) {
-    const ObjectReader reader(
-        context, value,
-        {"id", "effect", "subjects", "devices", "modes", "memory", "maps", "allow_no_reset", "allow_uncleared_memory",
-         "vf_token"});
+    const ObjectReader reader(context, value,
+                              {"id", "effect", "subjects", "devices", "modes", "memory", "maps", "allow_no_reset",
+                               "allow_uncleared_memory", "vf_token"});
     Rule rule;
     rule.where = context.where(value);
     if (const auto id = reader.require("id")) {

@@ -62,9 +62,8 @@ std::string name_of(const testing::TestParamInfo<Case>& one) {
     return one.param.list + "_" + one.param.act;
 }
 
-const std::vector<std::string> every_list{"vault",     "monitor",           "worker",           "bus_worker",
-                                          "keeper",    "keeper_container", "keeper_simulated",
-                                          "undertaker"};
+const std::vector<std::string> every_list{"vault",  "monitor",          "worker",           "bus_worker",
+                                          "keeper", "keeper_container", "keeper_simulated", "undertaker"};
 const std::vector<std::string> children{"worker",           "bus_worker",       "keeper",    "keeper_by_address",
                                         "keeper_container", "keeper_simulated", "undertaker"};
 
