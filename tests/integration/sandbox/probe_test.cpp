@@ -64,7 +64,7 @@ std::string name_of(const testing::TestParamInfo<Case>& one) {
 
 const std::vector<std::string> every_list{"vault",  "monitor",          "worker",           "bus_worker",
                                           "keeper", "keeper_container", "keeper_simulated", "undertaker"};
-const std::vector<std::string> children{"worker",           "bus_worker",       "keeper",    "keeper_by_address",
+const std::vector<std::string> children{"worker",           "bus_worker",       "keeper",
                                         "keeper_container", "keeper_simulated", "undertaker"};
 
 // Nobody: neither the root code nor what it starts ever has a use for these.
