@@ -124,6 +124,16 @@ Result<void> Vault::carry_out(const ipc::ExtendLease& request, ipc::Packet& pack
         ready = fail(ErrorCode::device_busy, fmt::format("lease {} is being extended already", request.lease));
     }
     if (ready) {
+        // What it was granted. What was added, or was not, the keeper knows.
+        const std::vector<PciAddress>& devices = lease->start.devices;
+        if (devices.size() + request.devices.size() > most_lease_devices ||
+            std::find_first_of(devices.begin(), devices.end(), request.devices.begin(), request.devices.end()) !=
+                devices.end()) {
+            ready = fail(ErrorCode::internal, fmt::format("lease {} extended by what it has, or beyond {} devices",
+                                                          request.lease, most_lease_devices));
+        }
+    }
+    if (ready) {
         auto extension = spawner_.extension(*lease, {request.devices, request.no_reset_allowed, request.vf_token},
                                             packet.fds[0].borrow());
         if (extension) {

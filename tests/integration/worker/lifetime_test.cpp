@@ -1,4 +1,5 @@
 // When a worker ends, what it keeps, and what it may not do.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -6,6 +7,7 @@
 
 #include <array>
 
+#include "daemon/base/worker_bounds.hpp"
 #include "daemon/worker/names.hpp"
 #include "tests/integration/worker/fake_monitor.hpp"
 
@@ -184,7 +186,8 @@ TEST_F(LifetimeTest, IsConfinedWhenItServes) {
     EXPECT_THAT(status, HasSubstr("NoNewPrivs:\t1"));
 #ifndef IOMMUD_SANITIZED
     EXPECT_THAT(status, HasSubstr("Seccomp:\t2"));
-    EXPECT_THAT(worker_file("limits"), testing::ContainsRegex("Max data size +50331648 +50331648"));
+    EXPECT_THAT(worker_file("limits"),
+                testing::ContainsRegex(fmt::format("Max data size +{0} +{0}", most_worker_data)));
 #endif
 }
 
