@@ -282,7 +282,7 @@ inherited() {
 
 own_limit=$(as alice python3 -c 'import resource; print("%d %d" % resource.getrlimit(resource.RLIMIT_MEMLOCK))')
 parts=("$@")
-[ $# -gt 0 ] || parts=(named maps ends revoked held_up inherited refused)
+[ $# -gt 0 ] || parts=(named freed maps ends revoked held_up inherited refused)
 policy "$direct_policy"
 for part in "${parts[@]}"; do
     "$part"
