@@ -17,9 +17,10 @@ class Parked {
     static constexpr std::size_t most = 16;
 
     [[nodiscard]] bool any() const { return count_ > 0; }
-    [[nodiscard]] bool full() const { return count_ == most; }
+    [[nodiscard]] bool full() const { return count_ >= most; }
 
-    // Closes memory at once, and keeps everything else. Not when full.
+    // Closes memory at once, and keeps everything else. When full, one more: that of a request whose answer began the
+    // release.
     void let_go(UniqueFd descriptor) {
         if (descriptor.valid() && !closes_at_once(descriptor.borrow())) {
             descriptors_[count_++] = std::move(descriptor);
@@ -32,7 +33,7 @@ class Parked {
     }
 
   private:
-    std::array<UniqueFd, most> descriptors_;
+    std::array<UniqueFd, most + 1> descriptors_;
     std::size_t count_ = 0;
 };
 

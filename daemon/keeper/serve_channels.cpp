@@ -32,7 +32,9 @@ void Keeper::let_go(UniqueFd descriptor) {
     }
     failpoint("park");
     parked_.let_go(std::move(descriptor));
-    if (parked_.full()) {
+    if (stage_ == Stage::draining) {
+        parked_.close();  // the answer began the release, which came this far: nobody else closes what may be a device
+    } else if (parked_.full()) {
         begin_release();
     }
 }
