@@ -13,10 +13,11 @@
 
 namespace iommud::test {
 
-// Whoever closes `socket` last waits for five minutes, or until `peer`, which reads nothing, is closed.
+// Whoever closes `socket` last waits for five minutes, or until `peer`, which reads nothing, is closed. `peer` goes first:
+// a test does not wait for its own close.
 struct Lingering {
-    UniqueFd peer;
     UniqueFd socket;
+    UniqueFd peer;
 };
 
 inline Lingering lingering() {
@@ -37,7 +38,7 @@ inline Lingering lingering() {
     EXPECT_EQ(errno, EAGAIN);
     const linger linger{1, 300};
     EXPECT_EQ(::setsockopt(sender.get(), SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
-    return {std::move(peer), std::move(sender)};
+    return {.socket = std::move(sender), .peer = std::move(peer)};
 }
 
 // Whether sockets of this kernel can refuse descriptors (SO_PASSRIGHTS, 6.16).
