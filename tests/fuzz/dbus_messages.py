@@ -207,7 +207,12 @@ class Conversation:
         try:
             while self.segments:
                 data, fds = self.segments[0]
-                sent = socket.send_fds(self.socket, [data], [self.null] * fds) if fds else self.socket.send(data)
+                try:
+                    sent = socket.send_fds(self.socket, [data], [self.null] * fds) if fds else self.socket.send(data)
+                except PermissionError:  # SO_PASSRIGHTS: then its header tells of descriptors that do not come
+                    self.tally["refused by the kernel"] += 1
+                    self.segments[0] = (data, 0)
+                    continue
                 self.heard = time.monotonic()
                 if sent < len(data):
                     self.segments[0] = (data[sent:], 0)
