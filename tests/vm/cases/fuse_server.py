@@ -1,7 +1,8 @@
 """A FUSE file system whose server never answers: fuse_server.py FOLDER [closes|keepers|reads|writes], the close of a file,
 which is what it is without a word for it; the close of one by a keeper; the read of a page; or a write, which the kernel
 puts off to the last close (FUSE_WRITEBACK_CACHE). As root; speaks the kernel's protocol itself, so that no library is
-needed. FOLDER/file is everybody's; the server says when somebody waits, ends at SIGTERM, and with it every wait for it."""
+needed. FOLDER/file is everybody's, and so is each FOLDER/NUMBER, another file; the server says when somebody waits, ends
+at SIGTERM, and with it every wait for it."""
 import ctypes
 import os
 import struct
@@ -44,7 +45,9 @@ def main():
             reply(fuse, unique, struct.pack("<IIIIHHIIHHII24x", 7, 31, 65536, WRITEBACK_CACHE if writes else 0, 16, 12, 65536, 1, 0, 0, 0, 0))
             print("ready", flush=True)
         elif code == LOOKUP:
-            reply(fuse, unique, struct.pack("<QQQQII", 2, 0, 60, 60, 0, 0) + attributes(2))
+            name = request[40:].rstrip(b"\0")
+            found = 3 + int(name) if name.isdigit() else 2
+            reply(fuse, unique, struct.pack("<QQQQII", found, 0, 60, 60, 0, 0) + attributes(found))
         elif writes and code in (WRITE, SETATTR):
             print("a write waits", flush=True)
         elif code == READ and reads:

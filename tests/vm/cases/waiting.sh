@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Nothing in monitor or vault waits (I10, hazard C20): descriptors whose close waits, in the queues of every socket that a
-# stranger reaches, while another user's calls go on as they did.
+# stranger reaches, while another user's calls go on as they did. Arguments: parts to run (tcp fuse children folders
+# before); all of them without any.
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 export PYTHONPATH=$here agent_program=hazard_client.py
@@ -13,6 +14,8 @@ policy '{
                "allow_no_reset": true } ]
 }'
 ulimit -n 8192
+chosen=" ${*:-tcp fuse children folders before} "
+part() { [[ $chosen == *" $1 "* ]]; }
 main_pid() { systemctl show -p MainPID --value "$1"; }
 restarts() { systemctl show -p NRestarts --value iommud iommud-vault | tr -d '\n'; }
 descriptors() { find "/proc/$1/fd" -mindepth 1 | wc -l; }
@@ -42,10 +45,12 @@ end_fuse() {
 # monitor stands still while they are queued, for as short as can be: it has a watchdog. thaw is the caller's.
 attackers=()
 attack() {
-    local fifo
+    local fifo kind=$2
+    # A file for each: who opens or writes one whose pages are on their way to the server waits as its closer does.
+    [ "$kind" != fuse ] || kind=/tmp/fuse/${#attackers[@]}
     fifo=$(mktemp -u /tmp/attack.XXXXXX)
     mkfifo "$fifo"
-    as "$1" python3 "$here/waiting.py" "${@:2}" <"$fifo" >"$fifo.out" 2>&1 &
+    as "$1" python3 "$here/waiting.py" "$kind" "${@:3}" <"$fifo" >"$fifo.out" 2>&1 &
     attackers+=("$!")
     exec {hold}>"$fifo"
     holds+=("$hold")
@@ -100,7 +105,8 @@ eventually 30 "bob's workers have ended" bob_is_gone
 daemon="$(main_pid iommud) $(main_pid iommud-vault) $(restarts)"
 before="$(descriptors "$(main_pid iommud)") $(descriptors "$(main_pid iommud-vault)")"
 
-for kind in tcp /tmp/fuse/file; do
+for kind in tcp fuse; do
+    part $kind || continue
     [ $kind = tcp ] || fuse writes
     echo "== $kind: the host's socket, refused: more connections than a user may have"
     attack alice $kind /run/iommud/bus 45
@@ -127,61 +133,67 @@ for kind in tcp /tmp/fuse/file; do
     eventually 120 "monitor and vault keep no descriptor of it, and have their undertakers" quiet
 done
 
-echo "== channels of children that an attacker runs"
-libexec=/usr/libexec/iommud
-# become WHO PROGRAM: what the vault starts as WHO from now on.
-become() { cp "$2" $libexec/new && mv $libexec/new "$libexec/iommud-$1"; }
-cp $libexec/iommud-worker $libexec/iommud-keeper /tmp
-expelled() { [ "$(journalctl -b -o cat | grep -c 'too many descriptors: killed')" -ge "$1" ]; }
-become worker /usr/libexec/iommud-tests/hostile_child
-attack alice tcp /run/iommud/bus 5
-thaw
-((refuses)) || eventually 60 "the monitor kills workers that send it descriptors" expelled 5
-become worker /tmp/iommud-worker
-undisturbed "descriptors of a worker"
-relieve
-become keeper /usr/libexec/iommud-tests/hostile_child
-as alice timeout 60 iommuctl run --device 0000:00:05.0 --memory 4KiB -- true >/tmp/hostile 2>&1 &
-hostile=$!
-((refuses)) || eventually 60 "the monitor kills a keeper that sends it the device" expelled 6
-((!refuses)) || eventually 60 "a keeper that may not send it the device keeps nothing else" pgrep -f iommud-keeper
-become keeper /tmp/iommud-keeper
-undisturbed "descriptors of a keeper"
-lease=$(iommuctl leases --json | python3 -c 'import json, sys
+if part children; then
+    echo "== channels of children that an attacker runs"
+    libexec=/usr/libexec/iommud
+    # become WHO PROGRAM: what the vault starts as WHO from now on.
+    become() { cp "$2" $libexec/new && mv $libexec/new "$libexec/iommud-$1"; }
+    cp $libexec/iommud-worker $libexec/iommud-keeper /tmp
+    expelled() { [ "$(journalctl -b -o cat | grep -c 'too many descriptors: killed')" -ge "$1" ]; }
+    become worker /usr/libexec/iommud-tests/hostile_child
+    attack alice tcp /run/iommud/bus 5
+    thaw
+    ((refuses)) || eventually 60 "the monitor kills workers that send it descriptors" expelled 5
+    become worker /tmp/iommud-worker
+    undisturbed "descriptors of a worker"
+    relieve
+    become keeper /usr/libexec/iommud-tests/hostile_child
+    as alice timeout 60 iommuctl run --device 0000:00:05.0 --memory 4KiB -- true >/tmp/hostile 2>&1 &
+    hostile=$!
+    ((refuses)) || eventually 60 "the monitor kills a keeper that sends it the device" expelled 6
+    ((!refuses)) || eventually 60 "a keeper that may not send it the device keeps nothing else" pgrep -f iommud-keeper
+    become keeper /tmp/iommud-keeper
+    undisturbed "descriptors of a keeper"
+    lease=$(iommuctl leases --json | python3 -c 'import json, sys
 print(*(lease["Id"] for lease in json.load(sys.stdin) if "0000:00:05.0" in lease["Devices"]))')
-[ -z "$lease" ] || iommuctl lease revoke "$lease"
-eventually 120 "its lease ends" device_is 0000:00:05.0 available
-wait "$hostile"
+    [ -z "$lease" ] || iommuctl lease revoke "$lease"
+    eventually 120 "its lease ends" device_is 0000:00:05.0 available
+    wait "$hostile"
+fi
 
-echo "== folders that monitor and vault change, and that somebody lists for ever"
-open_box
-fuse reads
-vaults=/sys/fs/cgroup$(systemctl show -p ControlGroup --value iommud-vault)
-for folder in /run/iommud /run/iommud/endpoints /run/iommud/endpoints/box /run/iommud/rebind "$vaults"; do
-    as alice python3 "$here/waiting.py" list "$folder" /tmp/fuse/file >/tmp/list 2>&1 &
-    eventually 60 "alice tries to list $folder" grep -q . /tmp/list
-    expect 0 "and may not" grep -x refused /tmp/list
-done
-kill $box
-wait $box 2>/dev/null
-eventually 60 "the endpoint is closed" no_box
-open_box # in the folder of endpoints
-expect 0 "an account is new: the vault makes a cgroup" iommuctl run --device $edu_b --memory 4KiB -- true
-undisturbed "folders that somebody would list"
-kill $box
-end_fuse
+if part folders; then
+    echo "== folders that monitor and vault change, and that somebody lists for ever"
+    open_box
+    fuse reads
+    vaults=/sys/fs/cgroup$(systemctl show -p ControlGroup --value iommud-vault)
+    for folder in /run/iommud /run/iommud/endpoints /run/iommud/endpoints/box /run/iommud/rebind "$vaults"; do
+        as alice python3 "$here/waiting.py" list "$folder" /tmp/fuse/file >/tmp/list 2>&1 &
+        eventually 60 "alice tries to list $folder" grep -q . /tmp/list
+        expect 0 "and may not" grep -x refused /tmp/list
+    done
+    kill $box
+    wait $box 2>/dev/null
+    eventually 60 "the endpoint is closed" no_box
+    open_box # in the folder of endpoints
+    expect 0 "an account is new: the vault makes a cgroup" iommuctl run --device $edu_b --memory 4KiB -- true
+    undisturbed "folders that somebody would list"
+    kill $box
+    end_fuse
+fi
 
-echo "== what connected before the monitor could refuse anything"
-stop_agent
-systemctl stop iommud iommud.socket iommud-admin.socket
-systemctl start iommud.socket
-attack alice tcp /run/iommud/bus 40
-expect 0 "the kernel takes them on every version" test "$taken" = 40
-expect 0 "the monitor starts" systemctl start iommud
-start_agent alice $edu_a 1MiB
-daemon="$(main_pid iommud) $(main_pid iommud-vault) $(restarts)"
-undisturbed "descriptors from before the start"
-relieve
+if part before; then
+    echo "== what connected before the monitor could refuse anything"
+    stop_agent
+    systemctl stop iommud iommud.socket iommud-admin.socket
+    systemctl start iommud.socket
+    attack alice tcp /run/iommud/bus 40
+    expect 0 "the kernel takes them on every version" test "$taken" = 40
+    expect 0 "the monitor starts" systemctl start iommud
+    start_agent alice $edu_a 1MiB
+    daemon="$(main_pid iommud) $(main_pid iommud-vault) $(restarts)"
+    undisturbed "descriptors from before the start"
+    relieve
+fi
 stop_agent
 expect 0 "no watchdog had anything to do" bash -c '! journalctl -b -o cat | grep -i "watchdog timeout"'
 finish
