@@ -13,8 +13,8 @@
 
 namespace iommud::test {
 
-// Whoever closes `socket` last waits for five minutes, or until `peer`, which reads nothing, is closed. `peer` goes first:
-// a test does not wait for its own close.
+// Whoever closes `socket` last waits for five minutes, or until `peer`, which reads nothing, is closed. `peer` goes
+// first: a test does not wait for its own close.
 struct Lingering {
     UniqueFd socket;
     UniqueFd peer;
