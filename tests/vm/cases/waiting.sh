@@ -55,10 +55,12 @@ attack() {
     exec {hold}>"$fifo"
     holds+=("$hold")
     eventually 120 "an attacker ($2) has what it needs" grep -q ready "$fifo.out"
+    taken=-1
+    grep -q ready "$fifo.out" || return # a monitor that is stopped for long is its watchdog's
     freeze
     echo >&"$hold"
     eventually 120 "and has queued what it could" grep -q taken "$fifo.out"
-    taken=$(sed -n 's/ taken//p' "$fifo.out")
+    ! grep -q taken "$fifo.out" || taken=$(sed -n 's/ taken//p' "$fifo.out")
 }
 relieve() {
     local fd
