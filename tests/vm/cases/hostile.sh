@@ -26,7 +26,7 @@ start_meanwhile() {
     coproc MEANWHILE { as "$2" python3 "$here/hostile.py" "${@:3}" 2>&1; }
     meanwhile_in=${MEANWHILE[1]} meanwhile_out=${MEANWHILE[0]} meanwhile_pid=$MEANWHILE_PID
     local line=
-    read -r -t 60 line <&"$meanwhile_out"
+    read -r -t 120 line <&"$meanwhile_out"
     [ "$line" = "$1" ] || { echo "FAIL ${*:3}: $line"; failures=$((failures + 1)); }
 }
 end_meanwhile() {

@@ -55,10 +55,12 @@ attack() {
     exec {hold}>"$fifo"
     holds+=("$hold")
     eventually 120 "an attacker ($2) has what it needs" grep -q ready "$fifo.out"
+    taken=-1
+    grep -q ready "$fifo.out" || return # a monitor that is stopped for long is its watchdog's
     freeze
     echo >&"$hold"
     eventually 120 "and has queued what it could" grep -q taken "$fifo.out"
-    taken=$(sed -n 's/ taken//p' "$fifo.out")
+    ! grep -q taken "$fifo.out" || taken=$(sed -n 's/ taken//p' "$fifo.out")
 }
 relieve() {
     local fd
@@ -105,6 +107,7 @@ eventually 30 "bob's workers have ended" bob_is_gone
 daemon="$(main_pid iommud) $(main_pid iommud-vault) $(restarts)"
 before="$(descriptors "$(main_pid iommud)") $(descriptors "$(main_pid iommud-vault)")"
 
+# Who waits for a server waits on through all three attacks: bob measures once.
 for kind in tcp fuse; do
     part $kind || continue
     [ $kind = tcp ] || fuse writes
@@ -112,14 +115,14 @@ for kind in tcp fuse; do
     attack alice $kind /run/iommud/bus 45
     ((taken == (refuses ? 0 : 45))) || { echo "FAIL $taken of 45 descriptors were taken"; failures=$((failures + 1)); }
     thaw
-    undisturbed "$kind at the host's socket"
+    [ $kind = fuse ] || undisturbed "$kind at the host's socket"
 
     echo "== $kind: a container's endpoint, refused: from the host"
     open_box
     attack alice $kind $endpoint 20
     ((taken == (refuses ? 0 : 20))) || { echo "FAIL $taken of 20 descriptors were taken"; failures=$((failures + 1)); }
     thaw
-    undisturbed "$kind at an endpoint"
+    [ $kind = fuse ] || undisturbed "$kind at an endpoint"
 
     echo "== $kind: a container's endpoint that is closed with connections in its queue"
     attack alice $kind $endpoint 100
