@@ -102,11 +102,13 @@ refused_everywhere shared "after the monitor's restart"
 
 echo "== its endpoint is closed"
 puppet closed --host-pids "--annotation=org.iommud.devices=all"
-does closed 0 "it acquires" "iommuctl run --device $edu_b --memory 1MiB -- sh -c 'echo held >/puppet/said; sleep 600' >/dev/null 2>&1 &"
+does closed 0 "it acquires" "iommuctl run --device $edu_b --memory 1MiB -- sh -c 'echo \$\$ >/puppet/said; exec sleep 600' >/dev/null 2>&1 &"
 eventually 60 "and has a lease" test -s /tmp/puppets/closed/said
 expect 0 "an administrator closes it" endpoint CloseEndpoint '["closed", {}]'
-eventually 20 "its lease has ended" no_leases
-does closed 0 "its process goes on" true
+eventually 20 "its lease has ended: the device drains for as long as a process keeps it" device_is $edu_b draining
+kill -9 "$(cat /tmp/puppets/closed/said)"
+eventually 20 "and nothing is left of it afterwards" no_leases
+does closed 0 "its other processes go on" true
 refused_everywhere closed "after its endpoint was closed"
 
 echo "== the vault restarts"
@@ -124,12 +126,14 @@ refused_everywhere shared "after the vault's death"
 echo "== cgroups within each other"
 cgroup=/sys/fs/cgroup/containers/outer
 mkdir -p $cgroup/inner
-in_cgroup() { sh -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' - "$@"; }
+# In a process of its own (`&`, expect), which it becomes: $! is who is in the cgroup.
+in_cgroup() { exec sh -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' - "$@"; }
 in_cgroup $cgroup sleep 3000 >/dev/null &
 outer=$!
 in_cgroup $cgroup/inner sleep 3000 >/dev/null &
 inner=$!
-eventually 20 "a process is in either" grep -q . $cgroup/inner/cgroup.procs
+eventually 20 "a process is in the outer one" grep -q . $cgroup/cgroup.procs
+eventually 20 "and in the inner one" grep -q . $cgroup/inner/cgroup.procs
 facts() { echo "[\"$1\", {\"pid\": [\"u\", $2], \"uid\": [\"u\", 0]}]"; }
 expect 0 "the outer one gets an endpoint" endpoint OpenEndpoint "$(facts outer $outer)"
 expect 1 "a container below it does not" endpoint OpenEndpoint "$(facts inner $inner)"
