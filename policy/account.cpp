@@ -44,7 +44,8 @@ void find_account_entries(const Policy& policy, const Subject& subject, std::vec
     if (subject.container || *payer != subject.uid) {
         groups = policy.names.groups_of(*payer);
     }
-    if (!subject.container) {  // whose groups its author chose
+    // Not those of a container's process: the container's author chose them (hazard C26).
+    if (!subject.container) {
         groups.insert(groups.end(), subject.groups.begin(), subject.groups.end());
     }
     find_account_entries(policy, *payer, groups, entries);
