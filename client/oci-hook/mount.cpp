@@ -121,9 +121,8 @@ Result<void> stays_inside(BorrowedFd proc_self, BorrowedFd point) {
     const auto mount = mount_of(point);
     if (!mount || propagates(*mounts, *mount).value_or(true)) {
         return refused(
-            "it lies on a shared mount: what is mounted there would be on the host, too, in place of its own. Leave "
-            "out "
-            "rootfsPropagation \"shared\" and volumes that are \"shared\" or \"rshared\"");
+            "it lies on a shared mount: what is mounted there would be on the host, too, in place of its own. Give the "
+            "volume the option \"rprivate\" or \"rslave\", and leave out rootfsPropagation \"shared\"");
     }
     return {};
 }

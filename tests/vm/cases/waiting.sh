@@ -131,8 +131,8 @@ for kind in tcp fuse; do
     thaw
     eventually 60 "the endpoint is closed" no_box
     undisturbed "$kind in the queue of a socket that is closed"
+    [ $kind = tcp ] || end_fuse # first: an attacker's own end waits for the server, too
     relieve
-    [ $kind = tcp ] || end_fuse
     eventually 120 "monitor and vault keep no descriptor of it, and have their undertakers" quiet
 done
 
