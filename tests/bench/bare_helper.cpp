@@ -64,13 +64,16 @@ class BareIoctls {
                 own_ = attach_as_user(address_);
                 return {};
             case Op::map:
-                return map(order.length);
+                return map(memories_.at(order.length));
+            case Op::map_twice:
+            case Op::map_twice_2m:
+                return map_twice(order, [this](const client::Memory& memory) { return map(memory); });
             case Op::churn:
-                return churn([this, &order] { (*this)({Op::map, 0, order.length}); });
+                return churn([this, &order] { map(memories_.at(order.length)); });
             case Op::checked_churn:
                 return churn([this, &order] {
                     check_memory(memories_.at(order.length).fd());
-                    (*this)({Op::map, 0, order.length});
+                    map(memories_.at(order.length));
                 });
             case Op::give_back:
             case Op::round_trip:
@@ -91,12 +94,11 @@ class BareIoctls {
     }
 
     // Memory that is mapped in this process and was touched here, as a program has it that maps for itself.
-    Seconds map(std::uint64_t length) {
-        const void* const at = memories_.at(length).bytes().data();
+    Seconds map(const client::Memory& memory) const {
         const auto start = Clock::now();
-        const std::uint64_t iova = map_address(own_.fds.iommu, own_.ioas, at, length);
+        const std::uint64_t iova = map_address(own_.fds.iommu, own_.ioas, memory.bytes().data(), memory.length());
         const double mapped = seconds_since(start);
-        return {mapped, unmap_and_time(iova, length)};
+        return {mapped, unmap_and_time(iova, memory.length())};
     }
 
     double unmap_and_time(std::uint64_t iova, std::uint64_t length) const {

@@ -24,6 +24,8 @@ enum class Op : std::uint32_t {
     floor_trip,     // likewise, by a process that must listen elsewhere too, and checks the memory of `length` bytes
     churn,          // map and unmap `length` bytes again and again, for churn_time
     checked_churn,  // likewise, and check the memory before each map
+    map_twice,      // `length` bytes of new, touched memory, twice: {the first map, the second}
+    map_twice_2m,   // likewise, of pages of 2 MiB
 };
 
 struct Order {
@@ -64,6 +66,18 @@ using Memories = std::map<std::uint64_t, client::Memory>;
 
 // What a keeper must ask of a memory before it maps it for somebody else: seals, mode, file system, the first hole.
 void check_memory(int fd);
+
+// Op::map_twice and Op::map_twice_2m by `map`, which maps a client::Memory and unmaps it: {map, unmap}.
+template <class Map>
+[[nodiscard]] Seconds map_twice(const Order& order, Map map) {
+    const client::Memory memory(order.length,
+                                order.op == Op::map_twice ? client::Pages::normal : client::Pages::huge_2m);
+    for (std::size_t at = 0; at < order.length; at += 4096) {
+        memory.bytes()[at] = std::byte{1};
+    }
+    const double first = map(memory)[0];
+    return {first, map(memory)[0]};
+}
 
 // Op::churn by `map`, which maps and unmaps once: {how often, how many seconds}.
 template <class Map>

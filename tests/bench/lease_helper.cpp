@@ -121,13 +121,16 @@ class LeaseClient {
                 lease_.emplace(acquire_when_free().first);
                 return {};
             case Op::map:
-                return map(order.length);
+                return map(memories_.at(order.length));
+            case Op::map_twice:
+            case Op::map_twice_2m:
+                return map_twice(order, [this](const client::Memory& memory) { return map(memory); });
             case Op::round_trip:
                 return {round_trip(echoes_.plain, 4096), 0};
             case Op::floor_trip:
                 return {round_trip(echoes_.floor, order.length), 0};
             case Op::churn:
-                return churn([this, &order] { map(order.length); });
+                return churn([this, &order] { map(memories_.at(order.length)); });
             case Op::checked_churn:
                 break;
         }
@@ -176,8 +179,7 @@ class LeaseClient {
         return {acquired, seconds_since(start)};
     }
 
-    Seconds map(std::uint64_t length) {
-        const client::Memory& memory = memories_.at(length);
+    Seconds map(const client::Memory& memory) {
         const auto start = Clock::now();
         const std::uint64_t iova = lease_->map(memory, client::Access::read_write);
         const double mapped = seconds_since(start);

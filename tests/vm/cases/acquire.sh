@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # An unprivileged user gets the device that policy grants, DMA through it, and memory up to the limit; nobody else does.
+# long: 6.12
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Lease.Add: a second device in the same context, with the same memory, in both modes; and what cannot be added.
+# long: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 # shellcheck source=tests/vm/cases/direct.bash

@@ -2,6 +2,7 @@
 # An account that wants more than its lease: maps and unmaps at once from many threads, memory that changes while it is
 # mapped, a device that is attached in a loop. It gains no page and no DMA, and nobody else notices.
 # processors: 2
+# long: 6.12
 # shellcheck source=tests/vm/cases/attacks.bash
 . "$IOMMUD_TREE/tests/vm/cases/attacks.bash"
 seconds=10

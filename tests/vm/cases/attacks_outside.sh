@@ -2,6 +2,7 @@
 # An account that goes round its lease: as its subordinate uids in a namespace where it is root, with limits raised, with its
 # own count eaten up, and against the processes that hold it down. Each is refused, or changes nothing.
 # processors: 2
+# long: 6.12
 # shellcheck source=tests/vm/cases/attacks.bash
 . "$IOMMUD_TREE/tests/vm/cases/attacks.bash"
 

@@ -2,6 +2,7 @@
 # An account that wants the IOMMU's page tables to be large: as many maps as there may be, as far from each other as can be.
 # The account's own cgroup pays for them, and when that is full its maps are refused, and nobody is killed.
 # processors: 2
+# long: newest
 # shellcheck source=tests/vm/cases/attacks.bash
 . "$IOMMUD_TREE/tests/vm/cases/attacks.bash"
 export limit=$((32 << 20))

@@ -3,6 +3,7 @@
 # Who was in a container's cgroup is a container's process, whatever becomes of its endpoint, its first process, the
 # monitor and the vault (hazard C28): never the host's uid 0, and never an administrator. Containers here are the host's
 # root without a capability, and have the sockets of others mounted.
+# long: newest
 # shellcheck source=tests/vm/cases/containers.bash
 . "$IOMMUD_TREE/tests/vm/cases/containers.bash"
 # The first device is for the host's root, who has a rule of its own and containers a deny.

@@ -2,6 +2,7 @@
 # needs: crun runc
 # What the hook mounts is in the container and nowhere else, and what the container finds at /run/iommud is that (hazard
 # C29): not below a shared mount, not where others can rename it, not where somebody has.
+# long: 6.12
 # shellcheck source=tests/vm/cases/containers.bash
 . "$IOMMUD_TREE/tests/vm/cases/containers.bash"
 # shellcheck disable=SC2001

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What each process's death costs: a worker its client's connection, a keeper its lease, the monitor nothing, the vault
 # everything, in order.
+# long: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 policy "$alice_policy"

@@ -2,6 +2,7 @@
 # A deny for alice, or for a group of hers, holds for whoever pays with her account or bears one of her subordinate uids,
 # and cannot be shed by dropping the group.
 # kernel: newest
+# long: 6.12
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 uids=(0 1 500 1000 65536)

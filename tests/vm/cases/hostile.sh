@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A hostile client on the real thing: others are served meanwhile, the daemon lives, and nothing leaks.
 # kernel: newest
+# long: 6.12
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 export PYTHONPATH=$here

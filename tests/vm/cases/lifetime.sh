@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A lease ends with the last copy of its descriptor; what a client keeps reaches nothing, and is waited for.
 # processors: 2
+# long: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 policy "$alice_policy"

@@ -2,6 +2,7 @@
 # limits.sh [floods|LIMIT...]: alice at each of her limits: memory, leases, connections, unread replies, queued requests, descriptors
 # under way; and floods by her subordinate uids. Bob gets everything that is his, and she has it all back when she lets go.
 # kernel: newest
+# long: 6.12
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 export PYTHONPATH=$here

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Whose a subordinate uid is: it pays with its owner's account by /etc/subuid, whatever groups it keeps, and sees its own
 # leases only; of more groups than are taken nothing is given.
+# long: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 

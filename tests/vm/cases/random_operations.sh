@@ -2,6 +2,7 @@
 # random_operations.sh [SEED]: a thousand random operations over many leases of one account. What the ledger says is mapped
 # and what the kernel counts are the same all along: to the page, found where the kernel says ENOMEM.
 # processors: 2
+# long: 6.12
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 limit=$((4 << 20))

@@ -2,6 +2,7 @@
 # The uids that keepers run as are nobody's else, by /etc/passwd and /etc/subuid, and an account's for as long as the
 # machine runs; another range can be set.
 # kernel: newest
+# long: 6.12
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 policy '{

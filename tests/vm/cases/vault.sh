@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the vault gives by itself, whatever a monitor asks; and that no policy which loads, nor any bound, costs more than a
 # lease.
+# long: newest
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 # lease_policy MEMORY MAPS
