@@ -9,8 +9,9 @@
 
 namespace iommud::monitor {
 
-Burials::Burials(boost::asio::io_context& io, std::function<void(Burial::Id)> replace)
-    : io_(io), replace_(std::move(replace)), burial_([this] { wake(); }), again_(io) {}
+Burials::Burials(boost::asio::io_context& io, std::function<void(Burial::Id)> replace,
+                 std::function<Burial::Owner(uid_t)> owner_of)
+    : io_(io), replace_(std::move(replace)), burial_([this] { wake(); }, std::move(owner_of)), again_(io) {}
 
 Burials::~Burials() {
     for (auto& [id, channel] : channels_) {

@@ -14,7 +14,9 @@ namespace iommud::monitor {
 class Burials {
   public:
     // From here on this process closes no socket itself. `replace` asks for another undertaker in place of that.
-    Burials(boost::asio::io_context& io, std::function<void(Burial::Id)> replace);
+    // `owner_of`: as Burial has it.
+    Burials(boost::asio::io_context& io, std::function<void(Burial::Id)> replace,
+            std::function<Burial::Owner(uid_t)> owner_of);
     ~Burials();
     Burials(const Burials&) = delete;
     Burials& operator=(const Burials&) = delete;

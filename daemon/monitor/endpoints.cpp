@@ -181,6 +181,7 @@ void Endpoints::close(const std::string& id, bool if_ended) {
     }
     const std::shared_ptr<const EndpointRecord> record = found->second->record;
     const bool ended = !still_runs(found->second->init.borrow());
+    found->second->listener->turn_away();
     open_.erase(found);
     monitor_.vault().send(ipc::Unhold{.name = held_name(id)});
     folder_.remove(id);

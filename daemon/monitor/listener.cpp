@@ -28,6 +28,15 @@ Listener::~Listener() {
     descriptor_.release();
 }
 
+void Listener::turn_away() const {
+    static_cast<void>(::shutdown(socket_.get(), SHUT_RDWR));
+    for (int left = SOMAXCONN; left > 0; --left) {
+        if (!UniqueFd(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)).valid()) {
+            return;
+        }
+    }
+}
+
 void Listener::wait() {
     descriptor_.async_wait(boost::asio::posix::descriptor_base::wait_read,
                            [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {

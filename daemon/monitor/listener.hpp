@@ -25,6 +25,10 @@ class Listener {
     Listener(Listener&&) = delete;
     Listener& operator=(Listener&&) = delete;
 
+    // Nobody connects any more, and whoever waits in the queue is turned away: each by itself, so that what they sent
+    // is on their own account (Burial), where closing the socket would close it with the queue.
+    void turn_away() const;
+
   private:
     void wait();
     void accept_some();

@@ -23,7 +23,9 @@ ServiceManager& service_manager() {
 
 Monitor::Monitor(boost::asio::io_context& io, const Options& options, Inventory inventory)
     : io_(io),
-      burials_(io, [this](Burial::Id id) { vault_->send(ipc::ReplaceUndertaker{id}); }),
+      burials_(
+          io, [this](Burial::Id id) { vault_->send(ipc::ReplaceUndertaker{id}); },
+          [this](uid_t uid) { return policy_.current().names.owner_of(uid).value_or(uid); }),
       options_(options),
       policy_(options),
       inventory_(std::move(inventory)),
@@ -111,7 +113,7 @@ void Monitor::holdings_complete() {
         [this] { return holds_back(); });
     admins_.emplace(
         io_, std::move(admin_socket_), [this](UniqueFd socket) { accepted(std::move(socket), ConnectionKind::admin); },
-        [this] { return holds_back(); });
+        [] { return false; });  // whoever else keeps this process busy: administrators can end that
     if (options_.system_bus) {
         start_system_bus_worker();
     }

@@ -10,20 +10,32 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "daemon/ipc/channel.hpp"
 
 namespace iommud {
 
+// What an undertaker answers: to a batch, and to the word that it may close.
+enum class UndertakerWord : std::uint8_t { closed, received };
+
 // This process's side. An undertaker gets a batch of descriptors in one message; when this process has closed its own
 // copies, which the copies under way make harmless, it says so, and the undertaker closes, and acknowledges. It has one
-// batch at a time: one that does not come back holds up what is in its batch and nothing else. Nothing here waits. One
-// at a time in a process.
+// batch at a time: one that does not come back holds up what is in its batch and nothing else.
+//
+// A batch is one owner's: the user who connected the sockets in it. An owner of whom one batch did not come back is not
+// given another undertaker: some closes wait for what no signal ends, and each would keep one for good. What that owner
+// leaves goes to the morgue, an undertaker that is never told to close. When the morgue is full it is replaced, and its
+// exit closes.
+//
+// Nothing here waits. One at a time in a process.
 class Burial {
   public:
     using Clock = std::chrono::steady_clock;
     using Id = std::uint64_t;                      // an undertaker's, given by the vault
+    using Owner = std::uint32_t;                   // the uid whose doing it is
+    static constexpr Owner nobody = UINT32_MAX;    // root's, or this daemon's own
     static constexpr std::size_t undertakers = 4;  // of each process that has any
     static constexpr std::size_t most_in_a_batch =
         250;  // SCM_MAX_FD; four of them are far below the 2,024 sockets under
@@ -35,8 +47,8 @@ class Burial {
 
     // From here on every socket that this process lets go of waits here (UniqueFd), and so does whatever came with a
     // message and was not taken (ipc::Packet). `wake`, which may run inside of any destructor, sees to it that work()
-    // is called soon.
-    explicit Burial(std::function<void()> wake);
+    // is called soon. `owner_of` tells who answers for a uid, of which a user may have many; without it each does.
+    explicit Burial(std::function<void()> wake, std::function<Owner(uid_t)> owner_of = {});
     // Hands over what it can. What is still here then stays open: an exiting process closes without lingering.
     ~Burial();
     Burial(const Burial&) = delete;
@@ -55,26 +67,45 @@ class Burial {
     // Closes the channel of one that work() returned, when nobody waits for it any more.
     void forget(Id id);
     [[nodiscard]] bool busy() const;
-    [[nodiscard]] bool crowded() const { return waiting_.size() > crowd; }
+    [[nodiscard]] bool crowded() const { return waiting_count_ > crowd; }
+    // Whose descriptors go to the morgue.
+    [[nodiscard]] const std::set<Owner>& feared() const { return feared_; }
 
   private:
     struct Undertaker {
         ipc::Channel channel;
         std::optional<Clock::time_point> since;  // that it has a batch
+        Owner owner = nobody;                    // whose batch
         bool mark_owed = false;                  // it was not told yet that the copies here are closed
+        bool morgue = false;
+        std::size_t held = 0;    // by the morgue
+        std::size_t unread = 0;  // batches; too many descriptors under way make who sends wait
         bool lost = false;
-        [[nodiscard]] bool hears();  // takes acknowledgements; false: it has hung up
+        bool reported = false;       // that it is lost
+        [[nodiscard]] bool hears();  // takes its words; false: it has hung up
         [[nodiscard]] bool told();   // sends the mark if it can; false: it has hung up
     };
     static void bury_socket(int fd);
     static void bury(int fd);
-    [[nodiscard]] std::size_t idle() const;
-    [[nodiscard]] bool give_batch(Undertaker& undertaker, std::size_t size, Clock::time_point now);
+    [[nodiscard]] Owner owner_of(int fd) const;
+    void fear(Owner owner);
+    [[nodiscard]] std::vector<Undertaker*> idle();
+    [[nodiscard]] Undertaker* morgue();
+    [[nodiscard]] bool at_work_for(Owner owner) const;
+    void share_out(Owner owner, Clock::time_point now);
+    void lay_out(Owner owner);
+    // The first `size` that wait of an owner. False: the undertaker has hung up.
+    [[nodiscard]] bool give(Undertaker& undertaker, Owner owner, std::size_t size);
 
     static Burial* the_one;
     std::function<void()> wake_;
+    std::function<Owner(uid_t)> owner_of_;
     std::map<Id, Undertaker> undertakers_;
-    std::deque<UniqueFd> waiting_;  // never destroyed with a descriptor in it
+    std::map<Owner, std::deque<UniqueFd>> waiting_;  // no queue is empty; never destroyed with a descriptor in it
+    std::size_t waiting_count_ = 0;
+    std::set<Owner> feared_;
+    Owner served_last_ = 0;
+    std::size_t morgue_room_;
 };
 
 }  // namespace iommud

@@ -13,6 +13,7 @@
 #include "daemon/sandbox/privileges.hpp"
 #include "daemon/sandbox/seccomp.hpp"
 #include "daemon/sandbox/undertaker_filter.hpp"
+#include "daemon/undertaker/burial.hpp"
 
 namespace iommud {
 namespace {
@@ -24,8 +25,14 @@ constexpr int channel_fd = 3;
     ::_exit(code);
 }
 
+void say(UndertakerWord word) {
+    if (::write(channel_fd, &word, sizeof word) != sizeof word) {
+        end(1);
+    }
+}
+
 // A packet with descriptors is a batch; the one without that follows says that the sender has closed its copies, so
-// that the close here is the last.
+// that the close here is the last. A morgue gets batches and never that.
 [[noreturn]] void serve(const ipc::Channel& channel) {
     std::vector<UniqueFd> batch;
     for (;;) {
@@ -43,11 +50,10 @@ constexpr int channel_fd = 3;
                 if (!packet.fds.empty()) {
                     std::move(packet.fds.begin(), packet.fds.end(), std::back_inserter(batch));
                     packet.fds.clear();
+                    say(UndertakerWord::received);
                 } else {
                     batch.clear();
-                    if (::write(channel_fd, "", 1) != 1) {
-                        end(1);
-                    }
+                    say(UndertakerWord::closed);
                 }
         }
     }

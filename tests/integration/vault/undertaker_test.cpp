@@ -80,6 +80,7 @@ TEST(Undertaker, IsReplacedAndKilledWhenTheMonitorAsks) {
     ASSERT_EQ(stuck.send_bytes(mark, fds), ipc::SendResult::sent);
     waiting.socket.reset();
     ASSERT_EQ(stuck.send_bytes(mark), ipc::SendResult::sent);
+    EXPECT_FALSE(next_packet(stuck).bytes.empty()) << "it has received it, and closes";
 
     ASSERT_EQ(monitor.channel.send(ipc::ReplaceUndertaker{monitor.undertakers[2].first.id}), ipc::SendResult::sent);
 
@@ -134,6 +135,7 @@ TEST(Undertaker, ThatIsStuckEndsWithTheVault) {
     ASSERT_EQ(stuck.send_bytes(mark, fds), ipc::SendResult::sent);
     waiting.socket.reset();
     ASSERT_EQ(stuck.send_bytes(mark), ipc::SendResult::sent);
+    EXPECT_FALSE(next_packet(stuck).bytes.empty()) << "it has received it, and closes";
 
     vault.kill_now();
 

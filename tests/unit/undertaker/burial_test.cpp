@@ -4,6 +4,10 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 namespace iommud {
@@ -56,7 +60,8 @@ std::size_t batch(const Channel& undertaker) {
 }
 
 void acknowledge(const Channel& undertaker) {
-    EXPECT_EQ(undertaker.send_bytes(std::array<std::byte, 1>{}), ipc::SendResult::sent);
+    EXPECT_EQ(undertaker.send_bytes(std::array{std::byte{static_cast<std::uint8_t>(UndertakerWord::closed)}}),
+              ipc::SendResult::sent);
 }
 
 TEST_F(BurialTest, ASocketIsNotClosedByItsOwnerBeforeAnUndertakerHasACopy) {
@@ -202,6 +207,153 @@ TEST_F(BurialTest, ABatchHasNoMoreThanOneMessageCarries) {
     EXPECT_THAT(work(), IsEmpty());
 
     EXPECT_EQ(batch(undertaker), Burial::most_in_a_batch);
+}
+
+// A socket that `uid` has connected, whose last copy is in our hands. Its peer, and what it connected to, are closed.
+int socket_of(uid_t uid) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int client = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof(sa_family_t)), 0);
+    EXPECT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    EXPECT_EQ(::listen(listener, 1), 0);
+    // This thread's identity alone, for a moment: not by setresuid(3), which changes every thread's.
+    EXPECT_EQ(::syscall(SYS_setresuid, -1, uid, -1), 0);
+    EXPECT_EQ(::connect(client, reinterpret_cast<const sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::syscall(SYS_setresuid, -1, 0, -1), 0);
+    const int accepted = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    close_here(listener);
+    close_here(client);
+    return accepted;
+}
+
+class BurialOfUsers : public BurialTest {
+  protected:
+    void SetUp() override {
+        if (::geteuid() != 0) {
+            GTEST_SKIP() << "only root connects as somebody else";
+        }
+    }
+    static void let_go(uid_t uid, std::size_t count = 1) {
+        for (std::size_t i = 0; i < count; ++i) {
+            UniqueFd(socket_of(uid)).reset();
+        }
+    }
+    // alice's batch does not come back.
+    void lose(const Channel& undertaker) {
+        let_go(alice_);
+        EXPECT_THAT(work(), IsEmpty());
+        EXPECT_EQ(batch(undertaker), 1U);
+        EXPECT_EQ(batch(undertaker), 0U);
+        EXPECT_THAT(work(Burial::patience + 1ms), ElementsAre(1));
+        burial_->forget(1);
+    }
+
+    static constexpr uid_t alice_ = 1000;
+    static constexpr uid_t bob_ = 1001;
+};
+
+TEST_F(BurialOfUsers, ABatchIsOfOneOwner) {
+    const Channel first = hire(1);
+    const Channel second = hire(2);
+    let_go(alice_, 3);
+    let_go(bob_, 2);
+
+    EXPECT_THAT(work(), IsEmpty());
+
+    EXPECT_EQ(batch(first) + batch(second), 5U);
+    EXPECT_EQ(batch(first), 0U);
+    EXPECT_EQ(batch(second), 0U);
+}
+
+TEST_F(BurialOfUsers, AnOwnerHasOneUndertakerAtATime) {
+    const Channel first = hire(1);
+    const Channel second = hire(2);
+    let_go(alice_);
+    EXPECT_THAT(work(), IsEmpty());
+    let_go(alice_);
+
+    EXPECT_THAT(work(), IsEmpty());
+
+    EXPECT_EQ(batch(first), 1U);
+    EXPECT_EQ(batch(second), 999U);
+}
+
+TEST_F(BurialOfUsers, AnOwnerOfManyUidsIsOne) {
+    burial_.reset();
+    burial_.emplace([this] { ++woken_; }, [](uid_t) { return Burial::Owner{alice_}; });
+    const Channel first = hire(1);
+    const Channel second = hire(2);
+    let_go(100000);
+    let_go(100001);
+
+    EXPECT_THAT(work(), IsEmpty());
+
+    EXPECT_EQ(batch(first), 2U);
+    EXPECT_EQ(batch(second), 999U);
+}
+
+TEST_F(BurialOfUsers, WhoKeptOneGetsNoOtherUndertakerButTheMorgue) {
+    const Channel stuck = hire(1);
+    lose(stuck);
+    const Channel morgue = hire(2);
+    const Channel other = hire(3);
+    let_go(alice_, 2);
+    EXPECT_THAT(work(), IsEmpty());
+    EXPECT_EQ(batch(morgue), 2U);
+    EXPECT_EQ(batch(morgue), 999U) << "it is never told to close";
+    let_go(alice_);
+    let_go(bob_);
+
+    EXPECT_THAT(work(1h), IsEmpty()) << "it is not late";
+
+    EXPECT_EQ(batch(morgue), 1U);
+    EXPECT_EQ(batch(other), 1U);
+    EXPECT_EQ(batch(other), 0U);
+}
+
+TEST_F(BurialOfUsers, OnlySoMuchIsUnderWayToTheMorgue) {
+    const Channel stuck = hire(1);
+    lose(stuck);
+    const Channel morgue = hire(2);
+    for (int i = 0; i < 3; ++i) {
+        let_go(alice_);
+        EXPECT_THAT(work(), IsEmpty());
+    }
+    EXPECT_EQ(batch(morgue), 1U);
+    EXPECT_EQ(batch(morgue), 1U);
+    EXPECT_EQ(batch(morgue), 999U);
+
+    EXPECT_EQ(morgue.send_bytes(std::array{std::byte{static_cast<std::uint8_t>(UndertakerWord::received)}}),
+              ipc::SendResult::sent);
+    EXPECT_THAT(work(), IsEmpty());
+
+    EXPECT_EQ(batch(morgue), 1U);
+}
+
+TEST_F(BurialOfUsers, AFullMorgueIsReplaced) {
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit low{3 * Burial::most_in_a_batch, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+    burial_.reset();
+    burial_.emplace([this] { ++woken_; });
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    const Channel stuck = hire(1);
+    lose(stuck);
+    const Channel morgue = hire(2);
+    let_go(alice_);
+    EXPECT_THAT(work(), IsEmpty());
+    let_go(alice_);
+
+    EXPECT_THAT(work(), ElementsAre(2));
+    burial_->forget(2);
+    const Channel next = hire(3);
+    EXPECT_THAT(work(), IsEmpty());
+
+    EXPECT_EQ(batch(next), 1U);
 }
 
 TEST_F(BurialTest, AtTheEndWhatWaitsIsHandedOverAndTheRestStaysOpen) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Nothing in monitor or vault waits (I10, hazard C20): descriptors whose close waits, in the queues of every socket that a
 # stranger reaches, while another user's calls go on as they did. Arguments: parts to run (tcp fuse children folders
-# before); all of them without any.
+# crowd before); all of them without any.
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 export PYTHONPATH=$here agent_program=hazard_client.py
@@ -14,7 +14,7 @@ policy '{
                "allow_no_reset": true } ]
 }'
 ulimit -n 8192
-chosen=" ${*:-tcp fuse children folders before} "
+chosen=" ${*:-tcp fuse children folders crowd before} "
 part() { [[ $chosen == *" $1 "* ]]; }
 main_pid() { systemctl show -p MainPID --value "$1"; }
 restarts() { systemctl show -p NRestarts --value iommud iommud-vault | tr -d '\n'; }
@@ -182,6 +182,30 @@ if part folders; then
     undisturbed "folders that somebody would list"
     kill $box
     end_fuse
+fi
+
+# What a signal does not end either: each of these would keep an undertaker for good.
+if part crowd && ((!refuses)); then
+    echo "== a user without any rule, with many servers that do not answer"
+    fuse writes
+    in_d() { for pid in $(pgrep -x iommud-undertak); do grep -h ^State "/proc/$pid/status"; done | grep -c 'D ('; }
+    for _ in {1..20}; do
+        attack bob fuse /run/iommud/bus 45 >/dev/null
+        thaw
+        sleep 0.3
+    done
+    expect 0 "which keep a few undertakers: $(in_d)" test "$(in_d)" -le 4
+    as bob python3 "$here/waiting.py" /dev/null /run/iommud/bus 5000 close </dev/null >/dev/null 2>&1
+    expect 0 "an administrator is served" timeout 30 iommuctl leases
+    expect 0 "another user, too" as alice timeout 30 iommuctl status
+    expect 0 "monitor and vault are the same processes" test \
+        "$(main_pid iommud) $(main_pid iommud-vault) $(restarts)" = "$daemon"
+    expect 0 "the monitor starts again as fast as ever" timeout 30 systemctl restart iommud
+    expect 0 "and serves" as alice timeout 30 iommuctl status
+    daemon="$(main_pid iommud) $(main_pid iommud-vault) $(restarts)"
+    end_fuse
+    relieve
+    eventually 120 "all undertakers are there again" all_undertakers
 fi
 
 if part before; then
