@@ -9,6 +9,7 @@ namespace iommud::ipc {
 inline constexpr int keeper_control_fd = 3;   // SEQPACKET
 inline constexpr int keeper_lifeline_fd = 4;  // a pipe's read end: hangs up when the vault dies
 inline constexpr int keeper_word_fd = 5;      // a pipe's write end: KeeperWords for the vault, which needs no exit then
+inline constexpr int keeper_cgroup_fd = 6;    // cgroup.procs of its account, opened by root; not for a successor
 // With this argument, and a context in the place of the control channel, a keeper only says by its exit status whether
 // the kernel maps memory by file.
 inline constexpr const char* keeper_probe_argument = "--has-map-file";
@@ -55,14 +56,16 @@ struct KeeperAdd {
 // channel came before it, so that the answer is the truth about it.
 struct DevicesRequest {
     static constexpr MessageType type = MessageType::devices_request;
-    auto fields() { return std::tie(); }
+    std::uint64_t number = 0;  // another one each time, so that an answer is known from one to an earlier question
+    auto fields() { return std::tie(number); }
 };
 
 // How many of the lease's devices the keeper has: the first ones that it was told of, in that order.
 struct KeeperDevices {
     static constexpr MessageType type = MessageType::keeper_devices;
     std::uint32_t count = 0;
-    auto fields() { return std::tie(count); }
+    std::uint64_t number = 0;  // the question's
+    auto fields() { return std::tie(count, number); }
 };
 
 struct ReportRequest {

@@ -12,7 +12,8 @@
 namespace iommud::keeper {
 
 // A keeper's RLIMIT_NOFILE. The kernel allows as many descriptors to be under way, too, of all keepers of an account.
-inline constexpr unsigned most_descriptors = 128;
+// More than a keeper has by itself, has parked, and gets with one packet.
+inline constexpr unsigned most_descriptors = 512;
 
 struct GrantedDevices {
     std::vector<std::string> names;  // "device:0000:00:04.0"

@@ -7,10 +7,11 @@
 namespace iommud::keeper {
 namespace {
 
-// Each request gets an answer. A queue holds fewer packets than this; a client that goes on writing gets a hang-up.
+// Each request gets an answer. A client that goes on writing gets a hang-up.
 void answer_the_rest(const LeaseChannel& channel, Parked& parked) {
     LeaseRequest request;
-    for (int left = 512; left > 0 && !parked.full() && channel.receive(request) == LeaseReceive::request; --left) {
+    for (int left = most_queued;
+         left > 0 && !parked.full() && channel.receive(request, parked) == LeaseReceive::request; --left) {
         parked.let_go(std::move(request.descriptor));
         if (channel.send(make_reply(request.request, IOMMUD_ERROR_LEASE_REVOKED, 0)) != LeaseSend::sent) {
             return;

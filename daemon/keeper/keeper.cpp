@@ -255,8 +255,8 @@ void Keeper::handle_control() {
         reporter_.report(Clock::now());
     } else if (const auto* const take_back = std::get_if<ipc::TakeBack>(&event)) {
         handle_take_back(*take_back);
-    } else if (std::holds_alternative<ipc::DevicesRequest>(event)) {
-        control_.answer(ipc::KeeperDevices{static_cast<std::uint32_t>(device_count_)});
+    } else if (const auto* const question = std::get_if<ipc::DevicesRequest>(&event)) {
+        control_.answer(ipc::KeeperDevices{static_cast<std::uint32_t>(device_count_), question->number});
     } else if (auto* const add = std::get_if<AddDevices>(&event)) {
         handle_add(std::move(*add));
     }

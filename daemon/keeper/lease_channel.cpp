@@ -23,15 +23,27 @@ std::uint64_t cookie_of(BorrowedFd descriptor) {
     return ::getsockopt(descriptor.get(), SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
-UniqueFd take_descriptor(msghdr& header) {
+struct ManyDescriptors {
+    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(Parked::most_of_one * sizeof(int))> bytes;
+};
+
+// The first one; the others are parked. Whether there were others.
+bool take_descriptors(msghdr& header, UniqueFd& first, Parked& parked) {
     const cmsghdr* const control = CMSG_FIRSTHDR(&header);
-    if (control == nullptr || control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS ||
-        control->cmsg_len != CMSG_LEN(sizeof(int))) {
-        return UniqueFd();
+    if (control == nullptr || control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) {
+        return false;
     }
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(control), sizeof fd);
-    return UniqueFd(fd);
+    const std::size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+        int fd = -1;
+        std::memcpy(&fd, CMSG_DATA(control) + i * sizeof fd, sizeof fd);
+        if (i == 0) {
+            first = UniqueFd(fd);
+        } else {
+            parked.let_go(UniqueFd(fd));
+        }
+    }
+    return count > 1;
 }
 
 }  // namespace
@@ -56,16 +68,16 @@ bool LeaseChannel::hung_up() const {
     return ::poll(&poll_for, 1, 0) == 1 && (poll_for.revents & POLLHUP) != 0;
 }
 
-LeaseReceive LeaseChannel::receive(LeaseRequest& request) const {
+LeaseReceive LeaseChannel::receive(LeaseRequest& request, Parked& parked) const {
     request.descriptor.reset();
     std::array<std::byte, sizeof(iommud_request) + 1> bytes{};  // one more, so that a longer packet is seen to be one
     iovec vector{bytes.data(), bytes.size()};
-    OneDescriptor control;
+    ManyDescriptors control;
     msghdr header{};
     header.msg_iov = &vector;
     header.msg_iovlen = 1;
     header.msg_control = control.bytes.data();
-    header.msg_controllen = CMSG_LEN(sizeof(int));  // CMSG_SPACE has room for two, because of its padding
+    header.msg_controllen = control.bytes.size();
     ssize_t size = 0;
     do {
         size = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -75,12 +87,12 @@ LeaseReceive LeaseChannel::receive(LeaseRequest& request) const {
         // the hang-up follows.
         return errno == EAGAIN || errno == ECONNRESET ? LeaseReceive::empty : LeaseReceive::ended;
     }
-    request.descriptor = take_descriptor(header);
+    const bool too_many = take_descriptors(header, request.descriptor, parked);
     if (size == 0) {
         return hung_up() ? LeaseReceive::closed : LeaseReceive::ended;
     }
     const auto parsed = parse_request(std::span(bytes).first(static_cast<std::size_t>(size)));
-    if (!parsed || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    if (!parsed || too_many || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
         return LeaseReceive::ended;
     }
     request.request = *parsed;

@@ -12,6 +12,7 @@
 #include "client/lib/include/iommud/lease_channel.h"
 #include "daemon/base/result.hpp"
 #include "daemon/base/unique_fd.hpp"
+#include "daemon/keeper/parked.hpp"
 
 namespace iommud::keeper {
 
@@ -49,7 +50,8 @@ class LeaseChannel {
     // Whether `descriptor` is the client's end of this very channel.
     [[nodiscard]] bool ends_in(BorrowedFd descriptor) const;
 
-    [[nodiscard]] LeaseReceive receive(LeaseRequest& request) const;
+    // Descriptors beyond the first are parked: the kernel would close what finds no room, within recvmsg(2), and wait.
+    [[nodiscard]] LeaseReceive receive(LeaseRequest& request, Parked& parked) const;
     [[nodiscard]] LeaseSend send(const iommud_reply& reply, BorrowedFd descriptor = {}) const;
     [[nodiscard]] LeaseSend send(const iommud_query_reply& reply) const;
 
@@ -60,6 +62,10 @@ class LeaseChannel {
     UniqueFd socket_;
     std::uint64_t other_end_ = 0;
 };
+
+// More packets than one channel's queue holds: of empty ones, 555 with the default limits (SO_SNDBUF,
+// net.core.wmem_max).
+inline constexpr int most_queued = 1024;
 
 inline constexpr std::size_t most_channels = 16;  // of one lease, at a time
 

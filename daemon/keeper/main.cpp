@@ -1,8 +1,10 @@
-// iommud-keeper: holds one lease (DESIGN §2). Started by the vault only, with its channels as descriptors 3 to 5.
+// iommud-keeper: holds one lease (DESIGN §2). Started by the vault only, with its channels as descriptors 3 to 6.
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -40,6 +42,18 @@ UniqueFd take_signals() {
     ::sigaddset(&blocked, SIGPIPE);  // a word to a vault that is gone
     ::pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
     return UniqueFd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+// The kernel's table of descriptors, which it would not enlarge any more where the account's cgroup is full.
+bool reserve_descriptors() {
+    const UniqueFd highest(::fcntl(ipc::keeper_control_fd, F_DUPFD_CLOEXEC, most_descriptors - 1));
+    return highest.valid();
+}
+
+// Of what is touched from here on the account's cgroup counts what clients map, and nothing of this process: its own
+// memory is there, and locked, whatever a client has filled that cgroup with (hazard C14). 0 or an errno.
+int enter_account(const UniqueFd& cgroup) {
+    return !cgroup.valid() || ::write(cgroup.get(), "0", 1) == 1 ? 0 : errno;
 }
 
 void limit_resources(const ipc::KeeperStart& message) {
@@ -94,11 +108,12 @@ Result<std::unique_ptr<kernel::DmaContext>> make_context(Start& start, kernel::A
 
 ExitCode run() {
     sandbox::forbid_dumps();
-    UniqueFd signals = take_signals();
     UniqueFd lifeline = inherited(ipc::keeper_lifeline_fd);
     UniqueFd word = inherited(ipc::keeper_word_fd);
+    UniqueFd cgroup = inherited(ipc::keeper_cgroup_fd);  // before anything new gets the number of one that is not there
     ipc::Channel channel(inherited(ipc::keeper_control_fd));
-    if (!signals.valid() || !lifeline.valid() || !channel.open()) {
+    UniqueFd signals = take_signals();
+    if (!signals.valid() || !lifeline.valid() || !channel.open() || !reserve_descriptors()) {
         return ExitCode::failed;
     }
     auto start = receive_start(channel, start_timeout_ms);
@@ -124,6 +139,11 @@ ExitCode run() {
         control.report_failure(Error{ErrorCode::internal, errno_message("reserve addresses", error)});
         return ExitCode::released;  // likewise
     }
+    if (const int error = enter_account(cgroup); error != 0) {
+        control.report_failure(Error{ErrorCode::internal, errno_message("enter the account's cgroup", error)});
+        return ExitCode::released;  // likewise
+    }
+    cgroup.reset();
     limit_resources(start->message);
     confine(*start);
     auto context = make_context(*start, std::move(arena));

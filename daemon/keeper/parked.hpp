@@ -15,12 +15,13 @@ namespace iommud::keeper {
 class Parked {
   public:
     static constexpr std::size_t most = 16;
+    static constexpr std::size_t most_of_one = 253;  // SCM_MAX_FD: what one packet brings
 
     [[nodiscard]] bool any() const { return count_ > 0; }
     [[nodiscard]] bool full() const { return count_ >= most; }
 
-    // Closes memory at once, and keeps everything else. When full, one more: that of a request whose answer began the
-    // release.
+    // Closes memory at once, and keeps everything else. When full there is room for one packet's more: that of a
+    // request whose answer began the release.
     void let_go(UniqueFd descriptor) {
         if (descriptor.valid() && !closes_at_once(descriptor.borrow())) {
             descriptors_[count_++] = std::move(descriptor);
@@ -33,7 +34,7 @@ class Parked {
     }
 
   private:
-    std::array<UniqueFd, most + 1> descriptors_;
+    std::array<UniqueFd, most + most_of_one> descriptors_;
     std::size_t count_ = 0;
 };
 

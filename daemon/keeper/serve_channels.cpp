@@ -8,7 +8,7 @@ namespace iommud::keeper {
 
 void Keeper::handle_channel(std::size_t index) {
     LeaseRequest request;
-    switch (holders_.at(index).receive(request)) {
+    switch (holders_.at(index).receive(request, parked_)) {
         case LeaseReceive::request:
             answer(index, request);
             break;
@@ -32,8 +32,12 @@ void Keeper::let_go(UniqueFd descriptor) {
     }
     failpoint("park");
     parked_.let_go(std::move(descriptor));
-    if (stage_ == Stage::draining) {
-        parked_.close();  // the answer began the release, which came this far: nobody else closes what may be a device
+    if (stage_ == Stage::draining || stage_ == Stage::done) {
+        // The answer began the release, which came this far: nobody else closes what may be a device.
+        if (direct() && !abandoned_ && parked_.any()) {
+            leave(ipc::KeeperWord::leaving);
+        }
+        parked_.close();
     } else if (parked_.full()) {
         begin_release();
     }
@@ -107,7 +111,20 @@ void Keeper::sent(LeaseSend outcome) {
     }
 }
 
+// An empty packet looks like the end of the channel, and others may lie behind it. Their descriptors are not closed
+// with it, which might take for ever.
 void Keeper::lost_channel(std::size_t index) {
+    LeaseRequest request;
+    for (int left = most_queued; left > 0 && stage_ == Stage::serving; --left) {
+        const LeaseReceive received = holders_.at(index).receive(request, parked_);
+        if (received == LeaseReceive::empty || (received == LeaseReceive::closed && !request.descriptor.valid())) {
+            break;
+        }
+        let_go(std::move(request.descriptor));
+    }
+    if (stage_ != Stage::serving) {
+        return;  // too many of those: the release closes
+    }
     holders_.at(index).close();
     if (holders_.count() == 0) {
         begin_release();

@@ -1,11 +1,15 @@
 #include "daemon/vault/cgroups.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <optional>
 
+#include "daemon/base/bytes.hpp"
 #include "daemon/base/worker_bounds.hpp"
 #include "daemon/ipc/vault_messages.hpp"
 #include "daemon/vault/files.hpp"
@@ -47,6 +51,12 @@ Result<void> make_folder(const std::string& path) {
         return fail(ErrorCode::internal, errno_message(path, errno));
     }
     return {};
+}
+
+std::optional<std::uint64_t> number_in(std::string_view text) {
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc{} && end == text.data() + text.size() ? std::optional(number) : std::nullopt;
 }
 
 }  // namespace
@@ -101,6 +111,33 @@ Result<void> Cgroups::remove_account(std::uint32_t keepers_uid) const {
 
 Result<void> enter_cgroup(const std::string& folder) {
     return write_small(folder + "/cgroup.procs", "0");
+}
+
+Result<void> room_in_cgroup(const std::string& folder) {
+    constexpr std::uint64_t needed = 256 * KiB;
+    const auto current = read_small(folder + "/memory.current");
+    const auto most = read_small(folder + "/memory.max");
+    if (!current || !most) {
+        return tl::unexpected(current ? most.error() : current.error());
+    }
+    const auto used = number_in(*current);
+    const auto limit = number_in(*most);  // none for "max"
+    if (used && limit && (*used >= *limit || *limit - *used < needed)) {
+        return fail(
+            ErrorCode::memory_limit,
+            fmt::format("the account's memory.max is reached: {} of {}, with memory that was mapped and that its "
+                        "holders have not given up",
+                        format_bytes(*used), format_bytes(*limit)));
+    }
+    return {};
+}
+
+Result<UniqueFd> open_cgroup(const std::string& folder) {
+    UniqueFd procs(::open((folder + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+    if (!procs.valid()) {
+        return fail(ErrorCode::internal, errno_message(folder + "/cgroup.procs", errno));
+    }
+    return procs;
 }
 
 Result<void> limit_cgroup(const std::string& folder, std::uint64_t memory_max) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "daemon/base/result.hpp"
+#include "daemon/base/unique_fd.hpp"
 
 namespace iommud::vault {
 
@@ -34,6 +35,10 @@ class Cgroups {
 // For a child about itself or its account. Lowering memory.max makes the kernel reclaim before it returns: never in the
 // vault itself.
 [[nodiscard]] Result<void> enter_cgroup(const std::string& folder);
+// Whether there is room for what the kernel takes for one more lease. Error: memory_limit.
+[[nodiscard]] Result<void> room_in_cgroup(const std::string& folder);
+// For somebody else to enter, who needs no right of his own: the kernel asks who opened it (cgroup_procs_write).
+[[nodiscard]] Result<UniqueFd> open_cgroup(const std::string& folder);
 [[nodiscard]] Result<void> limit_cgroup(const std::string& folder, std::uint64_t memory_max);
 
 }  // namespace iommud::vault

@@ -79,11 +79,17 @@ void limit(__rlimit_resource resource, rlim_t value) {
     want(::setrlimit(resource, &both) == 0, "set a resource limit (beyond the old one only with CAP_SYS_RESOURCE)");
 }
 
-void settle_in(const Place& place, rlim_t locked_memory) {
+rlim_t own_descriptors() {
+    rlimit limit{};
+    want(::getrlimit(RLIMIT_NOFILE, &limit) == 0, "ask for the limit of descriptors");
+    return limit.rlim_cur;
+}
+
+void settle_in(const Place& place, rlim_t locked_memory, rlim_t descriptors = child_descriptors) {
     if (!place.cgroup.empty()) {
         want(enter_cgroup(place.cgroup));
     }
-    limit(RLIMIT_NOFILE, child_descriptors);
+    limit(RLIMIT_NOFILE, descriptors);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_MEMLOCK, locked_memory);
     const auto [uid, gid] = place.user;
@@ -92,9 +98,16 @@ void settle_in(const Place& place, rlim_t locked_memory) {
     want(::setresuid(uid, uid, uid) == 0, "setresuid");
 }
 
+// A child without a pidfd is killed. It may wait in the kernel, so that it is reaped when another one is started.
+std::vector<pid_t>& killed_children() {
+    static std::vector<pid_t> the_killed;
+    return the_killed;
+}
+
 // `body` does not return but by throwing Refusal, of which `refused` hears.
 template <class Body, class Refused>
 Result<Child> fork_child(const Body& body, const Refused& refused) {
+    std::erase_if(killed_children(), [](pid_t killed) { return ::waitpid(killed, nullptr, WNOHANG) != 0; });
     const pid_t pid = ::fork();
     if (pid == 0) {
         closing = {};  // it has no undertaker, and may wait
@@ -115,7 +128,7 @@ Result<Child> fork_child(const Body& body, const Refused& refused) {
     if (!pidfd.valid()) {
         const int error = errno;
         ::kill(pid, SIGKILL);
-        ::waitpid(pid, nullptr, 0);
+        killed_children().push_back(pid);
         return fail(ErrorCode::internal, errno_message("pidfd_open", error));
     }
     return Child{pid, std::move(pidfd)};
@@ -172,10 +185,10 @@ Spawner::Spawner(const Options& options) : libexec_(options.libexec), verbose_(o
     lifeline_write_.reset(ends[1]);
 }
 
-void Spawner::execute(const char* name, std::array<BorrowedFd, 3> fds) const {
+void Spawner::execute(const char* name, std::array<BorrowedFd, most_inherited> fds) const {
     constexpr int out_of_the_way = 64;
     constexpr int first = 3;
-    std::array<UniqueFd, 3> copies;
+    std::array<UniqueFd, most_inherited> copies;
     for (std::size_t i = 0; i < fds.size(); ++i) {
         copies[i].reset(fds[i].valid() ? ::fcntl(fds[i].get(), F_DUPFD_CLOEXEC, out_of_the_way) : -1);
     }
@@ -205,7 +218,7 @@ Result<Child> Spawner::worker(const std::optional<Place>& place, BorrowedFd moni
             want(write_small("/proc/self/oom_score_adj", "0"));  // the vault's own -1000 is not for it
             settle_in(*place, 0);
         }
-        execute("iommud-worker", {monitor_end, connection, BorrowedFd()});
+        execute("iommud-worker", {monitor_end, connection});
     };
     return fork_child(body, say);
 }
@@ -225,14 +238,22 @@ void Spawner::become_keeper(const std::optional<Place>& place, const Lease& leas
         }
         want(ends.control.send(lease.start, fds), "KeeperStart");
     }
+    UniqueFd cgroup;
     if (place) {
-        want(limit_cgroup(place->cgroup, lease.memory_max));
-        settle_in(*place, lease.start.memlock + keeper_own_memory);
+        // A client can fill its account's cgroup, where a first touch then spins for ever, and not even a successor
+        // would get as far as to unmap. So a keeper has all its own memory before it enters, and a successor, which
+        // pins nothing, stays outside.
+        if (lease.start.role == ipc::KeeperRole::keeper) {
+            want(limit_cgroup(place->cgroup, lease.memory_max));
+            want(room_in_cgroup(place->cgroup));
+            cgroup = want(open_cgroup(place->cgroup));
+        }
+        settle_in({place->user, {}}, lease.start.memlock + keeper_own_memory);
     }
     const std::array<BorrowedFd, 1> copy{context.borrow()};
     want(ends.report.send(ipc::ChildReport{true, {}, {}}, std::span(copy.data(), context.valid() ? 1 : 0)),
          "ChildReport");
-    execute("iommud-keeper", {ends.keeper.fd(), lifeline_read_.borrow(), ends.word});
+    execute("iommud-keeper", {ends.keeper.fd(), lifeline_read_.borrow(), ends.word, cgroup.borrow()});
 }
 
 Result<NewKeeper> Spawner::keeper(const std::optional<Place>& place, const Lease& lease, BorrowedFd delivery) const {
@@ -287,7 +308,7 @@ Result<Extension> Spawner::extension(const Lease& lease, const ipc::KeeperAdd& a
     if (!child) {
         return tl::unexpected(child.error());
     }
-    return Extension{std::move(*child), std::move(report->first), {}};
+    return Extension{std::move(*child), std::move(report->first), {}, {}};
 }
 
 Result<NewUndertaker> Spawner::undertaker(const std::optional<Place>& place) const {
@@ -300,11 +321,11 @@ Result<NewUndertaker> Spawner::undertaker(const std::optional<Place>& place) con
     const auto body = [this, &place, end = own_end.fd(), vault = ::getpid()] {
         close_all_but({end});
         if (place) {
-            settle_in(*place, 0);
+            settle_in(*place, 0, own_descriptors());  // a morgue holds many
         }
         // Or one whose close waits would outlive the vault, and systemd would wait for that. A change of uid undoes it.
         want(::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && ::getppid() == vault, "end with the vault");
-        execute("iommud-undertaker", {end, BorrowedFd(), BorrowedFd()});
+        execute("iommud-undertaker", {end});
     };
     auto child = fork_child(body, say);
     close_here(own_end.take().release());  // nothing was sent there yet

@@ -64,7 +64,9 @@ class Spawner {
     struct Ends;
     [[noreturn]] void become_keeper(const std::optional<Place>& place, const Lease& lease, const Ends& ends) const;
     // The descriptors become 3, 4 and 5; those after the first may be invalid, and then no later one is valid.
-    [[noreturn]] void execute(const char* name, std::array<BorrowedFd, 3> fds) const;
+    static constexpr std::size_t most_inherited = 4;
+    // As the descriptors from 3 on, up to the first that is none.
+    [[noreturn]] void execute(const char* name, std::array<BorrowedFd, most_inherited> fds) const;
 
     std::string libexec_;
     bool verbose_;

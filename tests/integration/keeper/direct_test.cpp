@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <csignal>
+
 #include "tests/integration/keeper/keeper_process.hpp"
+#include "tests/integration/lingering.hpp"
 
 namespace iommud::test {
 namespace {
@@ -90,6 +93,25 @@ TEST(KeeperDirect, WhatItMightWaitForItLeavesToASuccessor) {
 
     EXPECT_EQ(keeper.exit_code(), 4);
     EXPECT_EQ(keeper.words(), "EL");
+}
+
+// One packet looks like the end of the channel and brings what a close would wait for: nobody waits, and somebody
+// unmaps.
+TEST(KeeperDirect, WhatComesWithTheLastPacketItLeavesToASuccessorToo) {
+    KeeperProcess keeper(direct());
+    Client client = keeper.client();
+    Lingering waiting = lingering();
+    const iommud_request request{};
+    ::kill(keeper.pid(), SIGSTOP);
+    client.send_bytes(&request, 0, {waiting.socket.borrow()});
+    waiting.socket.reset();
+    client.close();
+
+    ::kill(keeper.pid(), SIGCONT);
+
+    EXPECT_EQ(keeper.exit_code(), 4);
+    EXPECT_EQ(keeper.words(), "EL");
+    waiting.peer.reset();
 }
 
 TEST(KeeperDirect, AReleaseKillsNobody) {

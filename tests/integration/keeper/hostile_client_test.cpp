@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
+#include <vector>
 
 #include "tests/integration/keeper/keeper_process.hpp"
+#include "tests/integration/lingering.hpp"
 
 namespace iommud::test {
 namespace {
@@ -229,6 +232,46 @@ TEST(HostileClient, FilesThatAreNoMemoryAreRefusedAndManyOfThemEndTheLease) {
         ASSERT_EQ(client.map(null.borrow(), page).value, IOMMUD_MEMORY_NOT_MEMORY);
     }
 
+    EXPECT_EQ(keeper.exit_code(), 0);
+}
+
+// The kernel closes within recvmsg(2) what finds no room there, and a socket like this one waits for five minutes.
+TEST(HostileClient, DescriptorsBeyondTheFirstEndTheLeaseAndNothingWaits) {
+    KeeperProcess keeper;
+    const Client client = keeper.client();
+    Lingering waiting = lingering();
+    const UniqueFd memory = dma_memory(page);
+    std::vector<BorrowedFd> fds(252, memory.borrow());
+    fds.push_back(waiting.socket.borrow());
+    const iommud_request request{IOMMUD_QUERY, 0, 1, 0, 0, 0};
+
+    client.send_bytes(&request, sizeof request, fds);
+    waiting.socket.reset();
+
+    const auto draining = keeper.report_of(LeaseState::draining);
+    EXPECT_TRUE(draining) << "DMA has ended, and who waits now is charged for it";
+    waiting.peer.reset();
+    EXPECT_EQ(keeper.exit_code(), 0);
+}
+
+// An empty packet looks like the end of a channel, and its close would close what lies behind it.
+TEST(HostileClient, WhatLiesBehindAnEmptyPacketIsNotClosedWithTheChannel) {
+    KeeperProcess keeper;
+    Client client = keeper.client();
+    Lingering waiting = lingering();
+    const UniqueFd memory = dma_memory(page);
+    const iommud_request request{IOMMUD_QUERY, 0, 1, 0, 0, 0};
+    ::kill(keeper.pid(), SIGSTOP);
+    client.send_bytes(&request, 0, {memory.borrow()});
+    client.send_bytes(&request, sizeof request, {});
+    client.send_bytes(&request, sizeof request, {waiting.socket.borrow()});
+    waiting.socket.reset();
+    client.close();
+
+    ::kill(keeper.pid(), SIGCONT);
+
+    EXPECT_TRUE(keeper.report_of(LeaseState::draining));
+    waiting.peer.reset();
     EXPECT_EQ(keeper.exit_code(), 0);
 }
 

@@ -79,7 +79,7 @@ std::optional<int> wait_for_exit(BorrowedFd pidfd) {
 // ---- the client
 
 void Client::send_bytes(const void* bytes, std::size_t size, std::vector<BorrowedFd> fds) const {
-    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(8 * sizeof(int))> control{};
+    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(253 * sizeof(int))> control{};
     iovec vector{const_cast<void*>(bytes), size};
     msghdr header{};
     header.msg_iov = &vector;
