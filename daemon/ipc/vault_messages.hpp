@@ -127,14 +127,15 @@ struct VaultHello {
     auto fields() { return std::tie(protocol, kernel, last_lease, dropped_invariants, freed_memory); }
 };
 
-// Descriptors: the monitor's end of the keeper's channel, the keeper's pidfd. None: the keeper is still to come, with a
-// GrantResult; nobody may write to it before its first frame is there (hazard C25).
+// Descriptors: the monitor's end of the keeper's channel, the keeper's pidfd. None where the lease settles, and where
+// the keeper is still to come, with a GrantResult; nobody may write to it before its first frame is there (hazard C25).
 struct HeldLease {
     static constexpr MessageType type = MessageType::held_lease;
     LeaseId lease = 0;
     bool successor = false;  // the keeper died; this is the one that cleans up after it
+    bool settles = false;    // there is no keeper any more; the lease ends when its holder's limit is taken back
     Bytes record;
-    auto fields() { return std::tie(lease, successor, record); }
+    auto fields() { return std::tie(lease, successor, settles, record); }
 };
 
 struct HeldThing {  // with the descriptor, when one is held

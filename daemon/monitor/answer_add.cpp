@@ -14,10 +14,13 @@ namespace {
 
 Result<policy::Decision> approve(Monitor& monitor, const Connection& connection, const Lease& lease,
                                  const std::vector<PciAddress>& devices) {
-    if (lease.state != LeaseState::active || !lease.adding.empty()) {
-        return fail(ErrorCode::invalid_argument,
-                    fmt::format("lease {} is {}{}: nothing can be added to it now", lease.record.id,
-                                name_of(lease.state), lease.adding.empty() ? "" : ", with an addition under way"));
+    if (lease.state != LeaseState::active || !lease.adding.empty() || lease.question != 0) {
+        return fail(
+            ErrorCode::invalid_argument,
+            fmt::format("lease {} is {}{}: nothing can be added to it now", lease.record.id, name_of(lease.state),
+                        !lease.adding.empty() ? ", with an addition under way"
+                        : lease.question != 0 ? ", and its keeper has not said yet which devices it has"
+                                              : ""));
     }
     if (lease.record.devices.size() + devices.size() > ipc::max_lease_devices) {
         return fail(ErrorCode::invalid_argument,

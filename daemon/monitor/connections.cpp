@@ -49,10 +49,15 @@ Admission::Party Monitor::party_of(uid_t uid, const EndpointRecord* via) const {
 
 void Monitor::start_system_bus_worker() {
     auto connection = std::make_shared<Connection>(*this, ConnectionKind::system_bus, Identity{}, UniqueFd());
-    if (admission_.enter(connection->party()) == nullptr) {
-        bus_back_off_.started(BackOff::Clock::now());
-        connections_.push_back(connection);
-        connection->start_worker();
+    bus_back_off_.started(BackOff::Clock::now());
+    if (const char* refusal = admission_.enter(connection->party())) {
+        return_to_system_bus(fmt::format("has no place: {}", refusal));
+        return;
+    }
+    connections_.push_back(connection);
+    connection->start_worker();
+    if (!connection->slot()) {
+        return_to_system_bus("cannot be started");
     }
 }
 

@@ -33,6 +33,11 @@ void fail_waiter(std::optional<Waiter>& waiter, const Error& error) {
 
 }  // namespace
 
+// From the time since boot on: no answer to a monitor that was here before is taken for one to this.
+Keepers::Keepers(Monitor& monitor)
+    : monitor_(monitor),
+      next_question_(static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count())) {}
+
 void Keepers::attach(Lease& lease, ipc::Channel channel, UniqueFd pidfd) {
     lease.keeper_pidfd = std::move(pidfd);
     // A keeper's hang-up is not its end: the vault says that, once the kernel has let go.
@@ -62,7 +67,8 @@ void Keepers::held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pi
         record->memory = most_memory;
     }
     Lease& lease = monitor_.leases().open(std::move(*record));
-    lease.state = held.successor   ? LeaseState::releasing
+    lease.state = held.settles     ? LeaseState::draining
+                  : held.successor ? LeaseState::releasing
                   : channel.open() ? LeaseState::active
                                    : LeaseState::granting;  // a GrantResult or KeeperDied brings the keeper
     Result<Charge> charge = monitor_.ledger().charge_existing(
@@ -86,7 +92,7 @@ void Keepers::held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pi
         be_patient(lease, patience_to_unmap);
     } else {
         // The last monitor may have been told of an addition, or this record may have come of one that failed.
-        lease.keeper->send(ipc::DevicesRequest{});
+        ask_for_devices(lease);
     }
 }
 
@@ -134,13 +140,26 @@ void Keepers::granted(const ipc::GrantResult& result, ipc::Channel channel, Uniq
 void Keepers::extended(const ipc::ExtendResult& result) {
     Lease* lease = monitor_.leases().find(result.lease);
     if (lease != nullptr && lease->keeper) {
-        lease->addition_error = Error{result.code, result.message};
-        lease->keeper->send(ipc::DevicesRequest{});
+        if (!result.granted) {
+            lease->addition_error = Error{result.code, result.message};
+        }
+        ask_for_devices(*lease);
     }
+}
+
+// Until the answer nothing is added: it could not have that yet.
+void Keepers::ask_for_devices(Lease& lease) {
+    lease.question = ++next_question_;
+    lease.keeper->send(ipc::DevicesRequest{lease.question});
 }
 
 void Keepers::devices(Lease& lease, const ipc::KeeperDevices& has) {
     const std::size_t known = lease.record.devices.size();
+    if (lease.question == 0 || has.number != lease.question) {
+        return;  // the answer to a monitor that was here before
+    }
+    lease.question = 0;
+    const Error error = std::exchange(lease.addition_error, {});
     if (has.count == 0) {
         return;  // it has given none out yet, and that will be told, too
     }
@@ -159,8 +178,14 @@ void Keepers::devices(Lease& lease, const ipc::KeeperDevices& has) {
     if (lease.adding.empty()) {  // this monitor's predecessor asked for them
         lease.adding.assign(lease.record.devices.begin() + has.count, lease.record.devices.end());
     }
-    const Error& error = lease.addition_error;
-    failed(lease, ipc::KeeperFailed{.code = error.code, .message = error.message});
+    fail_waiter(lease.addition, error);
+    lease.charge->withdraw(static_cast<std::uint32_t>(lease.adding.size()));
+    for (const PciAddress& device : lease.adding) {
+        monitor_.leases().forget_device(device);
+        monitor_.views().device_changed(device);
+        std::erase(lease.record.devices, device);
+    }
+    lease.adding.clear();
 }
 
 void Keepers::packet(LeaseId id, const ipc::Packet& packet) {
@@ -229,14 +254,7 @@ void Keepers::failed(Lease& lease, const ipc::KeeperFailed& failure) {
         fail_waiter(lease.grant, error);
         return;  // the keeper cleans up and exits; the charge goes back with LeaseEnded
     }
-    fail_waiter(lease.addition, error);
-    lease.charge->withdraw(static_cast<std::uint32_t>(lease.adding.size()));
-    for (const PciAddress& device : lease.adding) {
-        monitor_.leases().forget_device(device);
-        monitor_.views().device_changed(device);
-        std::erase(lease.record.devices, device);
-    }
-    lease.adding.clear();
+    lease.addition_error = error;  // the client hears it when the keeper has said what it has
 }
 
 void Keepers::died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd pidfd) {

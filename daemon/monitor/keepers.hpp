@@ -11,7 +11,7 @@ class Monitor;
 
 class Keepers {
   public:
-    explicit Keepers(Monitor& monitor) : monitor_(monitor) {}
+    explicit Keepers(Monitor& monitor);
 
     // ---- from the vault
     void held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pidfd);  // after a restart of the monitor
@@ -47,6 +47,7 @@ class Keepers {
     void packet(LeaseId id, const ipc::Packet& packet);
     void channel_ended(LeaseId id, const std::string& why);
     void report(Lease& lease, const ipc::KeeperReport& report);
+    void ask_for_devices(Lease& lease);
     void devices(Lease& lease, const ipc::KeeperDevices& has);
     void failed(Lease& lease, const ipc::KeeperFailed& failure);
     void be_patient(Lease& lease, std::chrono::microseconds patience);
@@ -58,6 +59,7 @@ class Keepers {
 
     Monitor& monitor_;
     std::map<PciAddress, Tenant> tenants_;
+    std::uint64_t next_question_;
 };
 
 }  // namespace iommud::monitor

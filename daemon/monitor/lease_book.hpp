@@ -36,7 +36,8 @@ struct Lease {
     bool condemned = false;          // revoked: its holder, in mode direct, does not outlive it
     std::vector<PciAddress> adding;  // devices of an Add that is under way, not yet in the record
     std::optional<Waiter> addition;  // who waits for those
-    Error addition_error;            // what the vault said of the last addition
+    Error addition_error;            // why the last addition failed, if it did
+    std::uint64_t question = 0;      // to the keeper, of which devices it has; 0: none is unanswered
 };
 
 class LeaseBook {

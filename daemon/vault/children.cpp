@@ -184,6 +184,8 @@ void Vault::start_successor(Lease& lease, const std::string& how_it_died, Went w
         return;
     }
     lease.phase = Phase::cleaning;
+    lease.started_by = Clock::now() + longest_opening;
+    schedule(Due::opening, longest_opening, id);
     const std::array<BorrowedFd, 2> fds{lease.control.fd(), lease.child.pidfd.borrow()};
     tell(ipc::KeeperDied{id, how_it_died, went == Went::revoked, went == Went::left}, fds);
 }
@@ -306,6 +308,7 @@ void Vault::on_keeper_exit(LeaseId id) {
     if (lease->extension) {
         close_report(lease->extension->report);
         abandon(std::move(lease->extension->child));
+        lease->extension.reset();  // a direct lease stays a while
     }
     end_lease(id, failed ? std::optional(failure) : std::nullopt);
 }

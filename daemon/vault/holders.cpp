@@ -89,6 +89,7 @@ void Vault::end_lease(LeaseId id, std::optional<Error> refused) {
     Holder holder = *std::exchange(lease->holder, std::nullopt);
     lease->settles = holder.uid();
     lease->phase = Phase::settling;
+    lease->dma_ended = true;
     const auto same = [&holder](const auto& other) { return other.second.holder && other.second.holder->is(holder); };
     if (std::none_of(holdings_.leases.begin(), holdings_.leases.end(), same)) {
         holder.restore();

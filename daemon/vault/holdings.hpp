@@ -40,6 +40,7 @@ struct Extension {
     Child child;
     ipc::Channel report;
     ipc::Bytes old_record;  // of the lease, should the child say that it failed
+    std::chrono::steady_clock::time_point opened_by;
 };
 
 struct Lease {
@@ -59,9 +60,10 @@ struct Lease {
     UniqueFd word;           // where the keeper says KeeperWords; invalid once it has closed its end
     bool dma_ended = false;  // by the word of the keeper that runs now
     Child child;
-    pid_t doomed = -1;  // the child that was sent SIGKILL
-    UniqueFd context;   // the inert copy; invalid on the simulated kernel
-    Error failure;      // while opening: what the child reported
+    pid_t doomed = -1;                                 // the child that was sent SIGKILL
+    std::chrono::steady_clock::time_point started_by;  // a successor
+    UniqueFd context;                                  // the inert copy; invalid on the simulated kernel
+    Error failure;                                     // while opening: what the child reported
     unsigned deaths = 0;
     std::optional<Extension> extension;
     std::optional<Holder> holder;  // of a direct lease, until it settles

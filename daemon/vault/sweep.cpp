@@ -39,8 +39,9 @@ Result<std::vector<UidRange>> read_uids_of(uid_t uid) {
     return uids_of(uid, *passwd, *subuid);
 }
 
-// True when the process had a limit that was too high. One that has exited, or cannot be looked at any more, had none:
-// its number was listed, and its pidfd is of whoever has the number now, who is looked at in its own right.
+// True when the process had a limit that was too high. One that has exited, reaped or not, or cannot be looked at any
+// more, had none: its number was listed, and its pidfd is of whoever has the number now, who is looked at in its own
+// right.
 bool lower_one(pid_t pid, const Sweep& sweep, const std::vector<UidRange>& uids) {
     const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     if (!pidfd.valid()) {
@@ -52,8 +53,8 @@ bool lower_one(pid_t pid, const Sweep& sweep, const std::vector<UidRange>& uids)
         return false;
     }
     const rlimit wanted{std::min(now.rlim_cur, sweep.allowed), sweep.allowed};
-    static_cast<void>(set_memlock(pidfd.borrow(), wanted));  // or it has exited
-    return true;
+    const auto set = set_memlock(pidfd.borrow(), wanted);
+    return set || set.error().code != ErrorCode::access_denied;  // that: it has exited
 }
 
 // How many there were; nothing when /proc cannot be read.

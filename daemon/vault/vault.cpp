@@ -176,7 +176,11 @@ void Vault::due(Due what, LeaseId id) {
             if (lease != nullptr && lease->phase == Phase::opening) {
                 lease->failure = {ErrorCode::device_busy, "the device's node could not be opened in time"};
                 kill_keeper(*lease);
-            } else if (lease != nullptr && lease->extension) {
+            } else if (lease != nullptr && lease->phase == Phase::cleaning && lease->report.open() &&
+                       Clock::now() >= lease->started_by) {
+                log::error(fmt::format("lease {}: its successor does not start", id));
+                kill_keeper(*lease);
+            } else if (lease != nullptr && lease->extension && Clock::now() >= lease->extension->opened_by) {
                 signal(lease->extension->child, SIGKILL);
             }
             return;
@@ -275,13 +279,14 @@ void Vault::greet() {
         if (!opening && !lease.control.open()) {
             continue;  // there never was a keeper: it settles, and who asked has been gone since
         }
-        const bool there = !opening && lease.child.pidfd.valid();
+        const bool settles = lease.phase == Phase::settling;  // its child is a sweeper
+        const bool there = !opening && !settles && lease.child.pidfd.valid();
         const std::array<BorrowedFd, 2> fds{lease.control.fd(), lease.child.pidfd.borrow()};
-        const bool successor = !opening && lease.phase != Phase::running;
+        const bool successor = !opening && !settles && lease.phase != Phase::running;
         if (opening) {
             lease.asked_by = link_.generation();
         }
-        tell(ipc::HeldLease{.lease = id, .successor = successor, .record = lease.record},
+        tell(ipc::HeldLease{.lease = id, .successor = successor, .settles = settles, .record = lease.record},
              std::span(fds.data(), there ? 2 : 0));
     }
     for (const auto& [name, thing] : holdings_.things) {

@@ -18,6 +18,9 @@
 
 namespace iommud::vault {
 
+// For a child, until it is what it was started for. A node may wait for its device, and a fault for memory.
+inline constexpr std::chrono::seconds longest_opening{10};
+
 // What only root on a real kernel has.
 struct RealWorld {
     Cgroups cgroups;

@@ -16,8 +16,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto longest_opening = 10s;
-
 }  // namespace
 
 Result<void> Vault::handle(ipc::Packet& packet) {
@@ -142,6 +140,7 @@ Result<void> Vault::carry_out(const ipc::ExtendLease& request, ipc::Packet& pack
             extension->old_record = std::exchange(lease->record, request.record);
             watch(extension->child.pidfd.borrow(), Source::extension, request.lease);
             watch(extension->report.fd(), Source::added, request.lease);
+            extension->opened_by = Clock::now() + longest_opening;
             lease->extension = std::move(*extension);
             schedule(Due::opening, longest_opening, request.lease);
             return {};

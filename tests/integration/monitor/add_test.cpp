@@ -21,8 +21,9 @@ class Addition : public testing::Test {
                 std::to_string(::getuid()) + R"("}]}]})");
         ASSERT_EQ(monitor_.reload(monitor_.connect(true)), "");
         client_ = monitor_.connect();
-        ASSERT_TRUE(monitor_.keeper_hears<ipc::DevicesRequest>(0));
-        ASSERT_EQ(monitor_.keeper_says(0, ipc::KeeperDevices{1}), SendResult::sent);
+        answer_the_question(1);
+        // The monitor hears the answer before what is asked after this.
+        ASSERT_EQ(monitor_.reload(monitor_.connect(true)), "");
         ASSERT_EQ(client_.worker.send(ipc::AddRequest{.cookie = 9, .lease = 5, .devices = {second_}}),
                   SendResult::sent);
         while (true) {  // past what reloading and connecting told the vault
@@ -32,6 +33,12 @@ class Addition : public testing::Test {
                 break;
             }
         }
+    }
+
+    void answer_the_question(std::uint32_t count) {
+        const auto question = monitor_.keeper_hears<ipc::DevicesRequest>(0);
+        ASSERT_TRUE(question);
+        ASSERT_EQ(monitor_.keeper_says(0, ipc::KeeperDevices{count, question->number}), SendResult::sent);
     }
 
     // Whether the monitor takes the second device for the lease's: it is asked for again.
@@ -52,9 +59,8 @@ TEST_F(Addition, WhoseChildDiedUnheardIsThereWhenTheKeeperHasIt) {
     ASSERT_EQ(monitor_.vault().send(ipc::ExtendResult{
                   .lease = 5, .granted = false, .code = ErrorCode::device_busy, .message = "its child was killed"}),
               SendResult::sent);
-    ASSERT_TRUE(monitor_.keeper_hears<ipc::DevicesRequest>(0));
 
-    ASSERT_EQ(monitor_.keeper_says(0, ipc::KeeperDevices{2}), SendResult::sent);
+    answer_the_question(2);
 
     EXPECT_TRUE(is_taken());
 }
@@ -63,9 +69,8 @@ TEST_F(Addition, WhoseChildDiedUnheardFailsWhenTheKeeperHasItNot) {
     ASSERT_EQ(monitor_.vault().send(ipc::ExtendResult{
                   .lease = 5, .granted = false, .code = ErrorCode::device_busy, .message = "its child was killed"}),
               SendResult::sent);
-    ASSERT_TRUE(monitor_.keeper_hears<ipc::DevicesRequest>(0));
 
-    ASSERT_EQ(monitor_.keeper_says(0, ipc::KeeperDevices{1}), SendResult::sent);
+    answer_the_question(1);
 
     const auto failed = next_answer<ipc::RequestFailed>(client_.worker);
     ASSERT_TRUE(failed);
@@ -79,14 +84,49 @@ TEST_F(Addition, IsNotOverWhenItsKeeperReportsAMap) {
 
     ASSERT_EQ(monitor_.keeper_says(0, ipc::KeeperFailed{.code = ErrorCode::device_busy, .message = "busy"}),
               SendResult::sent);
+    ASSERT_EQ(monitor_.vault().send(ipc::ExtendResult{.lease = 5, .granted = true, .code = {}, .message = {}}),
+              SendResult::sent);
+
+    answer_the_question(1);
 
     const auto failed = next_answer<ipc::RequestFailed>(client_.worker);
     ASSERT_TRUE(failed) << "nobody told the client, whose descriptors never come";
     EXPECT_EQ(failed->cookie, 9U);
+    EXPECT_EQ(failed->message, "busy");
+}
+
+// A keeper that is slow to answer, after a restart of the monitor: its answer is not about what was asked for since.
+TEST_F(Addition, IsNotJudgedByAnAnswerToAnEarlierQuestion) {
+    ASSERT_EQ(monitor_.keeper_says(0, ipc::KeeperDevices{1, 77}), SendResult::sent);
+    ASSERT_EQ(monitor_.vault().send(ipc::ExtendResult{.lease = 5, .granted = true, .code = {}, .message = {}}),
+              SendResult::sent);
+
+    answer_the_question(2);
+
+    EXPECT_TRUE(is_taken());
+}
+
+TEST_F(Addition, IsRefusedUntilTheKeeperHasSaidWhatItHas) {
+    ASSERT_EQ(monitor_.vault().send(ipc::ExtendResult{.lease = 5, .granted = true, .code = {}, .message = {}}),
+              SendResult::sent);
+    const auto first = monitor_.keeper_hears<ipc::DevicesRequest>(0);
+    ASSERT_TRUE(first);
+    ASSERT_EQ(monitor_.keeper_says(0, ipc::KeeperFailed{.code = ErrorCode::device_busy, .message = "busy"}),
+              SendResult::sent);
+
+    ASSERT_EQ(client_.worker.send(ipc::AddRequest{.cookie = 10, .lease = 5, .devices = {second_}}), SendResult::sent);
+
+    const auto refused = next_answer<ipc::RequestFailed>(client_.worker);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->cookie, 10U);
+    EXPECT_EQ(refused->code, ErrorCode::invalid_argument);
 }
 
 TEST_F(Addition, OfMoreThanTheLeaseWasGivenEndsTheKeeper) {
-    ASSERT_EQ(monitor_.keeper_says(0, ipc::KeeperDevices{3}), SendResult::sent);
+    ASSERT_EQ(monitor_.vault().send(ipc::ExtendResult{.lease = 5, .granted = true, .code = {}, .message = {}}),
+              SendResult::sent);
+
+    answer_the_question(3);
 
     EXPECT_TRUE(monitor_.verb<ipc::KillChild>());
 }

@@ -83,5 +83,24 @@ TEST(Sweep, LowersEveryProcessAndThenFindsNone) {
     }
 }
 
+// Its parent may never take notice of its end, and it will never have another limit.
+TEST(Sweep, IsDoneWithAProcessThatHasExitedAndIsNotReaped) {
+    constexpr rlim_t given = 5 * MiB + 16384;
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::pause();
+        ::_exit(0);
+    }
+    const rlimit limit{given, given};
+    ASSERT_EQ(::prlimit(child, RLIMIT_MEMLOCK, &limit, nullptr), 0);
+    ::kill(child, SIGKILL);
+    siginfo_t info{};
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT), 0);
+
+    EXPECT_TRUE(lower_all({::getuid(), given - 4096, given}));
+
+    ::waitpid(child, nullptr, 0);
+}
+
 }  // namespace
 }  // namespace iommud::vault
