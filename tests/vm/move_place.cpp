@@ -1,6 +1,6 @@
 // LD_PRELOAD for iommud-oci-hook: when it has mounted, renames $MOVE_PLACE_FROM to $MOVE_PLACE_TO, as somebody else who
-// can write to a container's volume would do at just that moment. In the mount namespace of the hook's parent: in that of
-// the container, where the folder is a mount point, Linux refuses it (EBUSY).
+// can write to a container's volume would do at just that moment. In the mount namespace of the hook's parent: in that
+// of the container, where the folder is a mount point, Linux refuses it (EBUSY).
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sched.h>
