@@ -35,7 +35,7 @@ start_attacker alice $edu_a 20MiB
 of_keeper() { sed -n "s/^$1:[^0-9]*\([0-9]*\) kB/\1/p" "/proc/$(pgrep -o -x iommud-keeper)/status"; }
 ask "pairs 2000" "done" "two thousand"
 before=$(value current) tables=$(of_keeper VmPTE) data=$(of_keeper VmData)
-ask "pairs 30000" "done" "and thirty thousand more"
+ask "pairs 10000" "done" "and ten thousand more"
 echo "     memory.current $before, now $(value current); VmPTE $tables, $(of_keeper VmPTE); VmData $data, $(of_keeper VmData) KB"
 expect 0 "the account's cgroup has what it had, give or take what the kernel keeps for each processor" \
     test "$(($(value current) - before))" -lt $((1 << 20))
