@@ -54,7 +54,7 @@ struct AnnotationPattern {
 };
 
 // One entry of a rule's "subjects": every part that is there must match. With an endpoint it is about containers, and
-// user, uids and group about who pays for one; without, about the host's processes.
+// user, uids and group about the root of one, as the host sees it; without, about the host's processes.
 struct SubjectPattern {
     std::optional<std::uint32_t> user;
     std::optional<UidRange> uids;
