@@ -263,5 +263,22 @@ TEST_P(Revocation, CondemnsTheHolderOfADirectLeaseOnly) {
 
 INSTANTIATE_TEST_SUITE_P(Modes, Revocation, testing::Values(OfMode{Mode::managed}, OfMode{Mode::direct}));
 
+// Its child at the vault is no keeper, which nobody would have to be patient with.
+TEST(DirectMode, ALeaseThatSettlesWhenTheMonitorComesDrains) {
+    LeaseRecord record = held_lease(Mode::direct);
+    record.label = settling;
+    const MonitorProcess monitor({record});
+    const Served client = monitor.connect();
+
+    ipc::AcquireRequest request;
+    request.devices = {*PciAddress::parse("0000:00:04.0")};
+    request.memory = 4096;
+    ASSERT_EQ(client.worker.send(request), ipc::SendResult::sent);
+
+    const auto refused = next_answer<ipc::RequestFailed>(client.worker);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code, ErrorCode::draining);
+}
+
 }  // namespace
 }  // namespace iommud::test

@@ -111,9 +111,12 @@ MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held, const std::
         auto [keeper, monitors] = ipc::Channel::pair().value();
         const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
         const std::array<BorrowedFd, 2> fds{monitors.fd(), pidfd.borrow()};
-        static_cast<void>(
-            vault_.send(ipc::HeldLease{.lease = record.id, .successor = false, .record = ipc::encode_value(record)},
-                        std::span(fds.data(), record.label == being_opened ? 0 : 2)));
+        const bool without = record.label == being_opened || record.label == settling;
+        static_cast<void>(vault_.send(ipc::HeldLease{.lease = record.id,
+                                                     .successor = false,
+                                                     .settles = record.label == settling,
+                                                     .record = ipc::encode_value(record)},
+                                      std::span(fds.data(), without ? 0 : 2)));
         keepers_.push_back(std::move(keeper));
     }
     for (const ipc::HeldThing& thing : things) {

@@ -43,6 +43,8 @@ ipc::Packet next_reply(const Served& served);
 
 // A held lease with this label has no keeper yet.
 inline constexpr const char* being_opened = "being opened";
+// One with this label has none any more: the limit that its holder got is being taken back.
+inline constexpr const char* settling = "settling";
 
 // Lease 5, of this user and of 0000:00:04.0, with 4 KiB: for a vault to hold.
 LeaseRecord held_lease(Mode mode);
