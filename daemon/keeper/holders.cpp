@@ -9,11 +9,12 @@ namespace {
 
 // Each request gets an answer. A client that goes on writing gets a hang-up.
 void answer_the_rest(const LeaseChannel& channel, Parked& parked) {
-    LeaseRequest request;
-    for (int left = most_queued;
-         left > 0 && !parked.full() && channel.receive(request, parked) == LeaseReceive::request; --left) {
-        parked.let_go(std::move(request.descriptor));
-        if (channel.send(make_reply(request.request, IOMMUD_ERROR_LEASE_REVOKED, 0)) != LeaseSend::sent) {
+    for (int left = most_queued; left > 0 && !parked.full(); --left) {
+        LeaseRequest request;
+        const LeaseReceive received = channel.receive(request, parked);
+        parked.let_go(std::move(request.descriptor));  // of a packet that is no request, too
+        if (received != LeaseReceive::request ||
+            channel.send(make_reply(request.request, IOMMUD_ERROR_LEASE_REVOKED, 0)) != LeaseSend::sent) {
             return;
         }
     }

@@ -1,4 +1,4 @@
-// iommud-keeper: holds one lease (DESIGN §2). Started by the vault only, with its channels as descriptors 3 to 6.
+// iommud-keeper: holds one lease (DESIGN §2). Started by the vault only, with descriptors 3 to 6.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>

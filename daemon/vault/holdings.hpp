@@ -39,8 +39,8 @@ enum class Phase {
 struct Extension {
     Child child;
     ipc::Channel report;
-    ipc::Bytes old_record;  // of the lease, should the child say that it failed
-    std::chrono::steady_clock::time_point opened_by;
+    ipc::Bytes old_record;                            // of the lease, should the child say that it failed
+    std::chrono::steady_clock::time_point opened_by;  // or the child is killed
 };
 
 struct Lease {
@@ -61,7 +61,7 @@ struct Lease {
     bool dma_ended = false;  // by the word of the keeper that runs now
     Child child;
     pid_t doomed = -1;                                 // the child that was sent SIGKILL
-    std::chrono::steady_clock::time_point started_by;  // a successor
+    std::chrono::steady_clock::time_point started_by;  // a successor, or it is killed
     UniqueFd context;                                  // the inert copy; invalid on the simulated kernel
     Error failure;                                     // while opening: what the child reported
     unsigned deaths = 0;

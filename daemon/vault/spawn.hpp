@@ -63,9 +63,8 @@ class Spawner {
   private:
     struct Ends;
     [[noreturn]] void become_keeper(const std::optional<Place>& place, const Lease& lease, const Ends& ends) const;
-    // The descriptors become 3, 4 and 5; those after the first may be invalid, and then no later one is valid.
     static constexpr std::size_t most_inherited = 4;
-    // As the descriptors from 3 on, up to the first that is none.
+    // The descriptors become 3, 4 and so on; those after the first may be invalid, and then no later one is valid.
     [[noreturn]] void execute(const char* name, std::array<BorrowedFd, most_inherited> fds) const;
 
     std::string libexec_;

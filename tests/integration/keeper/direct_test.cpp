@@ -114,6 +114,24 @@ TEST(KeeperDirect, WhatComesWithTheLastPacketItLeavesToASuccessorToo) {
     waiting.peer.reset();
 }
 
+// Rubbish that is read when the lease ends already.
+TEST(KeeperDirect, WhatComesWithRubbishItLeavesToASuccessorToo) {
+    KeeperProcess keeper(direct());
+    const Client client = keeper.client();
+    Lingering waiting = lingering();
+    ::kill(keeper.pid(), SIGSTOP);
+    ASSERT_EQ(keeper.monitor().send(ipc::TakeBack{.grace_usec = 0, .reason = "released", .kill_holder = false}),
+              ipc::SendResult::sent);
+    client.send_bytes("x", 1, {waiting.socket.borrow()});
+    waiting.socket.reset();
+
+    ::kill(keeper.pid(), SIGCONT);
+
+    EXPECT_EQ(keeper.exit_code(), 4);
+    EXPECT_EQ(keeper.words(), "EL");
+    waiting.peer.reset();
+}
+
 TEST(KeeperDirect, AReleaseKillsNobody) {
     KeeperProcess keeper(direct());
     const Client client = keeper.client();
