@@ -51,6 +51,7 @@ class LeaseChannel {
     [[nodiscard]] bool ends_in(BorrowedFd descriptor) const;
 
     // Descriptors beyond the first are parked: the kernel would close what finds no room, within recvmsg(2), and wait.
+    // To be called only while `parked` is not full: it has room for one packet's more.
     [[nodiscard]] LeaseReceive receive(LeaseRequest& request, Parked& parked) const;
     [[nodiscard]] LeaseSend send(const iommud_reply& reply, BorrowedFd descriptor = {}) const;
     [[nodiscard]] LeaseSend send(const iommud_query_reply& reply) const;

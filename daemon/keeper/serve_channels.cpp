@@ -115,15 +115,18 @@ void Keeper::sent(LeaseSend outcome) {
 // with it, which might take for ever.
 void Keeper::lost_channel(std::size_t index) {
     LeaseRequest request;
-    for (int left = most_queued; left > 0 && stage_ == Stage::serving; --left) {
+    for (int left = most_queued; left > 0 && stage_ == Stage::serving && !parked_.full(); --left) {
         const LeaseReceive received = holders_.at(index).receive(request, parked_);
         if (received == LeaseReceive::empty || (received == LeaseReceive::closed && !request.descriptor.valid())) {
             break;
         }
         let_go(std::move(request.descriptor));
     }
+    if (parked_.full()) {
+        begin_release();  // which closes
+    }
     if (stage_ != Stage::serving) {
-        return;  // too many of those: the release closes
+        return;
     }
     holders_.at(index).close();
     if (holders_.count() == 0) {

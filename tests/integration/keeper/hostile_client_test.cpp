@@ -275,6 +275,22 @@ TEST(HostileClient, WhatLiesBehindAnEmptyPacketIsNotClosedWithTheChannel) {
     EXPECT_EQ(keeper.exit_code(), 0);
 }
 
+TEST(HostileClient, EmptyPacketsBringNoMoreThanIsParked) {
+    KeeperProcess keeper;
+    Client client = keeper.client();
+    const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const std::vector<BorrowedFd> many(253, socket.borrow());
+    ::kill(keeper.pid(), SIGSTOP);
+    for (int i = 0; i < 3; ++i) {
+        client.send_bytes("", 0, many);
+    }
+    client.close();
+
+    ::kill(keeper.pid(), SIGCONT);
+
+    EXPECT_EQ(keeper.exit_code(), 0);
+}
+
 TEST(HostileClient, OneThatWritesWithoutEndDoesNotHideATakeBack) {
     KeeperProcess keeper;
     const Client client = keeper.client();
