@@ -280,9 +280,24 @@ inherited() {
     end_forked
 }
 
+roots() {
+    echo "== Root's processes keep their limits, whatever root leases"
+    policy "${direct_policy//\"user\": \"bob\"/\"user\": \"root\"}"
+    as root sleep 1000 &
+    local other=$!
+    prlimit --pid $other --memlock=$((9 * mib)) # less than what the lease gives, and more than what root has
+    start_direct root 11MiB $edu_a
+    ask limit "$((11 * mib)) $((11 * mib))" "root without a capability has a lease's limit"
+    stop_agent
+    eventually 30 "the lease ends" no_leases
+    expect 0 "another process of root's has what it had" limit_is $other $((9 * mib))
+    kill $other
+    policy "$direct_policy"
+}
+
 own_limit=$(as alice python3 -c 'import resource; print("%d %d" % resource.getrlimit(resource.RLIMIT_MEMLOCK))')
 parts=("$@")
-[ $# -gt 0 ] || parts=(named freed maps ends revoked held_up inherited refused)
+[ $# -gt 0 ] || parts=(named freed maps ends revoked held_up inherited refused roots)
 policy "$direct_policy"
 for part in "${parts[@]}"; do
     "$part"

@@ -16,13 +16,17 @@ released() { # released WHAT: nothing is left of any lease
     eventually 30 "$1" no_leases
     expect 0 "and the ledger is at zero" reserved_is 1000 0
 }
+# pinned_is KIB: what the kernel says the one keeper has pinned.
+pinned_is() { [ "$(sed -n 's/^VmPin:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$(pgrep -x iommud-keeper)/status")" = "$1" ]; }
 
 c1() {
     echo "== C1: what is pinned again after a detach is the client's own memory"
     start_agent alice $edu_a 12MiB
     ask "map first plain 65536 0x1000000" "0 0x1000000" "a map"
     ask "dma first 0x1000000" OK "does DMA"
+    expect 0 "the kernel counts it" pinned_is 64
     ask detach detached "the client detaches its device"
+    expect 0 "which unpins nothing: the page table is the lease's own" pinned_is 64
     ask "dma first 0x1000000" BLOCKED "which reaches nothing then"
     ask "map second plain 65536 0x2000000" "0 0x2000000" "the keeper maps more meanwhile"
     ask "map third plain 65536 0x3000000" "0 0x3000000" "and more"

@@ -58,6 +58,8 @@ for parameter in /sys/module/{iommufd,vfio_iommu_type1}/parameters/allow_unsafe_
     says "refused: $parameter is Y" "the vault itself refuses"
     echo N >"$parameter"
 done
+expect 0 "it sets limits beyond all memory" hostile_monitor $edu_a limit
+says "limits 4096 $((64 << 20)) then 4096 $((64 << 20))" "and they stay what they were"
 expect 0 "otherwise it could have any device" hostile_monitor $edu_a
 says granted "for it is what decides"
 expect 0 "the vault is the same" test "$(systemctl show --property MainPID --value iommud-vault)" = "$vault_pid"
