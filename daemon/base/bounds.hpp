@@ -1,6 +1,7 @@
-// Every bound that two of our programs look at, or policy and a program. It stands here and nowhere else: where two
-// ends check the same bound by two constants, valid input becomes a hang-up (hazard C27). Policy checks when it is
-// loaded, the worker when a client asks, the monitor before it sends, vault and keeper whatever they are sent.
+// The bounds that two of our programs look at, or policy and a program; those of a single frame's fields are in
+// daemon/ipc. Each has one name: where two ends check the same bound by two constants, valid input becomes a hang-up
+// (hazard C27). Policy checks when it is loaded, the worker when a client asks, the monitor before it sends, vault and
+// keeper whatever they are sent.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +20,7 @@ inline constexpr std::uint32_t keeper_own_areas = 256;     // program, libraries
 static_assert(2 * most_maps + 1 + keeper_own_areas <= kernel_map_count);
 
 inline constexpr std::size_t most_lease_devices = 32;  // of one lease, and so of one request
-inline constexpr std::size_t longest_label = 256;      // bytes, of a lease
+inline constexpr std::size_t longest_text = 256;       // bytes: a label, a reason, a user
 inline constexpr std::size_t longest_rule_id = 64;     // bytes
 
 // What the vault holds at most, for all accounts together: leases; endpoints and marks of devices.

@@ -13,7 +13,6 @@ inline constexpr std::uint32_t max_worker_slot = 1088;
 inline constexpr std::uint32_t undertaker_slot = max_worker_slot;  // its uid is the next after the workers'
 inline constexpr std::uint32_t keeper_uid_base =
     0x70000000;  // the first account's, unless --keeper-uids says otherwise
-inline constexpr std::size_t max_lease_devices = most_lease_devices;
 inline constexpr std::size_t max_record = max_string;
 inline constexpr std::uint64_t max_grace_usec = 24ULL * 3600 * 1'000'000;  // of a take-back
 

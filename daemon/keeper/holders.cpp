@@ -31,7 +31,7 @@ Result<UniqueFd> Holders::add() {
     const auto slot =
         std::find_if(channels_.begin(), channels_.end(), [](const LeaseChannel& channel) { return !channel.open(); });
     if (slot == channels_.end()) {
-        return fail(ErrorCode::lease_limit, "a lease has at most 16 channels");
+        return fail(ErrorCode::lease_limit, "a lease has at most " + std::to_string(most_channels) + " channels");
     }
     auto made = LeaseChannel::make();
     if (!made) {

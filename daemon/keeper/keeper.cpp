@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/ipc/vault_messages.hpp"
 
 namespace iommud::keeper {
@@ -293,8 +294,9 @@ void Keeper::handle_add(AddDevices add) {
         control_.report_failure(Error{ErrorCode::lease_revoked, "the lease is ending"});
         return;
     }
-    if (add.fds.size() != wanted || device_count_ + wanted > ipc::max_lease_devices) {
-        control_.report_failure(Error{ErrorCode::device_limit, "a lease has at most 32 devices"});
+    if (add.fds.size() != wanted || device_count_ + wanted > most_lease_devices) {
+        control_.report_failure(
+            Error{ErrorCode::device_limit, "a lease has at most " + std::to_string(most_lease_devices) + " devices"});
         return;
     }
     context_->set_vf_token(parse_uuid(add.message.vf_token));

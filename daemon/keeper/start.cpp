@@ -6,6 +6,7 @@
 #include <iterator>
 #include <string>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/ipc/vault_messages.hpp"
 
 namespace iommud::keeper {
@@ -26,7 +27,7 @@ Result<Start> check_start(ipc::KeeperStart message, std::vector<UniqueFd> fds) {
     if (fds.size() != expected_fds(message)) {
         return fail(ErrorCode::internal, "KeeperStart: unexpected number of descriptors");
     }
-    if (message.devices.size() > ipc::max_lease_devices || (keeper && message.devices.empty())) {
+    if (message.devices.size() > most_lease_devices || (keeper && message.devices.empty())) {
         return fail(ErrorCode::internal, "KeeperStart: unexpected number of devices");
     }
     if (message.mode == Mode::legacy || (message.mode == Mode::direct && message.kernel == KernelInterface::type1)) {

@@ -28,8 +28,9 @@ struct RootEvidence {
 // Whether the running kernel gives a pidfd of a peer (SO_PEERPIDFD, 6.5).
 [[nodiscard]] bool kernel_gives_peer_pidfds();
 inline constexpr const char* no_peer_pidfds =
-    "this kernel gives no pidfd of a peer (before 6.5): who has uid 0 is looked up by number, which a container's root "
-    "that reaches a socket of the daemon's can have reused; no endpoints, no units, no mode direct";
+    "this kernel gives no pidfd of a peer (before 6.5): the daemon looks up who has uid 0 by process number, and a "
+    "container's root that reaches a socket of the daemon can have reused that number; no endpoints, no units, no mode "
+    "direct";
 
 // The number of the first mount in the text of /proc/PID/mountinfo. No two mounts have the same, and none is in two
 // namespaces.

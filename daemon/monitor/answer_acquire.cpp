@@ -26,9 +26,9 @@ std::uint64_t now_usec() {
 }
 
 Result<policy::Decision> approve(Monitor& monitor, const Connection& connection, const ipc::AcquireRequest& request) {
-    if (request.label.size() > longest_label) {
+    if (request.label.size() > longest_text) {
         return fail(ErrorCode::invalid_argument,
-                    fmt::format("label has {} bytes, at most {} are allowed", request.label.size(), longest_label));
+                    fmt::format("label has {} bytes, at most {} are allowed", request.label.size(), longest_text));
     }
     if (!request.vf_token.empty() && (request.mode != Mode::managed || !parse_uuid(request.vf_token))) {
         return fail(

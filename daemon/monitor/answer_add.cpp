@@ -2,6 +2,7 @@
 // memory stays what it was.
 #include <fmt/format.h>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/monitor/answers.hpp"
 #include "daemon/monitor/connection.hpp"
@@ -22,10 +23,10 @@ Result<policy::Decision> approve(Monitor& monitor, const Connection& connection,
                         : lease.question != 0 ? ", and its keeper has not said yet which devices it has"
                                               : ""));
     }
-    if (lease.record.devices.size() + devices.size() > ipc::max_lease_devices) {
+    if (lease.record.devices.size() + devices.size() > most_lease_devices) {
         return fail(ErrorCode::invalid_argument,
                     fmt::format("lease {} has {} devices, {} more were asked, at most {} fit", lease.record.id,
-                                lease.record.devices.size(), devices.size(), ipc::max_lease_devices));
+                                lease.record.devices.size(), devices.size(), most_lease_devices));
     }
     if (const auto within = within_endpoint(connection.via().get(), devices, std::nullopt); !within) {
         return tl::unexpected(within.error());

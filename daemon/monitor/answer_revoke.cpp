@@ -2,17 +2,14 @@
 // have been asked, for no caller waits that long.
 #include <fmt/format.h>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/monitor/answers.hpp"
 #include "daemon/monitor/connection.hpp"
 #include "daemon/monitor/monitor.hpp"
 
 namespace iommud::monitor {
-namespace {
-
-constexpr std::size_t max_reason = 256;
-
-}  // namespace
+namespace {}  // namespace
 
 void answer_revoke(Monitor& monitor, Connection& connection, const ipc::RevokeRequest& request) {
     Lease* lease = monitor.leases().find(request.lease);
@@ -20,10 +17,10 @@ void answer_revoke(Monitor& monitor, Connection& connection, const ipc::RevokeRe
         connection.fail_request(request.cookie, {ErrorCode::no_such_lease, fmt::format("no lease {}", request.lease)});
         return;
     }
-    if (request.grace_usec > ipc::max_grace_usec || request.reason.size() > max_reason) {
+    if (request.grace_usec > ipc::max_grace_usec || request.reason.size() > longest_text) {
         connection.fail_request(request.cookie, {ErrorCode::invalid_argument,
                                                  fmt::format("grace is at most {} usec, a reason at most {} bytes",
-                                                             ipc::max_grace_usec, max_reason)});
+                                                             ipc::max_grace_usec, longest_text)});
         return;
     }
     log::notice(fmt::format("lease {} is revoked by {}: {}", request.lease, connection.who().text(), request.reason),

@@ -45,8 +45,8 @@ Result<void> ContainerMarks::may_mark(const std::vector<CgroupId>& ids, const st
     }
     if (marks_.size() >= most && !marks_.contains(ids.front())) {
         return fail(ErrorCode::invalid_argument,
-                    fmt::format("{} cgroups are containers', or were and still exist; no more are known: remove those "
-                                "of containers that have ended",
+                    fmt::format("the daemon remembers {} cgroups of containers and cannot remember more: remove the "
+                                "cgroups of containers that have ended",
                                 most));
     }
     return {};

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/ipc/vault_messages.hpp"
 #include "daemon/monitor/connection.hpp"
 #include "daemon/monitor/monitor.hpp"
@@ -83,9 +84,9 @@ Result<void> device_free(Monitor& monitor, const Connection& connection, const D
 
 Result<policy::Request> device_request(Monitor& monitor, const std::vector<PciAddress>& devices, Mode mode,
                                        std::optional<std::uint64_t> memory) {
-    if (devices.empty() || devices.size() > ipc::max_lease_devices) {
+    if (devices.empty() || devices.size() > most_lease_devices) {
         return fail(ErrorCode::invalid_argument,
-                    fmt::format("{} devices asked, a lease has 1 to {}", devices.size(), ipc::max_lease_devices));
+                    fmt::format("{} devices asked, a lease has 1 to {}", devices.size(), most_lease_devices));
     }
     policy::Request request;
     request.mode = mode;

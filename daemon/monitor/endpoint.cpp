@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "daemon/base/bounds.hpp"
 #include "daemon/base/bytes.hpp"
 #include "daemon/ipc/vault_messages.hpp"
 
@@ -41,9 +42,9 @@ Result<void> check_endpoint(const ipc::OpenEndpointRequest& request) {
                                 "with '.'",
                                 longest_endpoint_id));
     }
-    if (request.devices.size() > ipc::max_lease_devices) {
+    if (request.devices.size() > most_lease_devices) {
         return fail(ErrorCode::invalid_argument, fmt::format("{} devices for one container, at most {} are possible",
-                                                             request.devices.size(), ipc::max_lease_devices));
+                                                             request.devices.size(), most_lease_devices));
     }
     if (request.memory && *request.memory < page_size) {
         return fail(ErrorCode::invalid_argument, fmt::format("memory of {} bytes is not even a page", *request.memory));

@@ -67,7 +67,7 @@ void Vault::kill_keeper(Lease& lease) {
 void Vault::give_up_stuck(Lease& lease) {
     on_word(lease.start.lease);
     if (lease.doomed != lease.child.pid || (lease.phase != Phase::running && lease.phase != Phase::cleaning)) {
-        return;  // it has said that it leaves; or it has opened nothing yet, and nobody has a device
+        return;  // it has said that it leaves; or it is still being started, and no client has a device
     }
     log::error(
         fmt::format("lease {}: process {} waits in the kernel and cannot be killed; its successor does not wait for it",

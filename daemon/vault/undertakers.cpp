@@ -50,9 +50,9 @@ void Vault::hire(Closer closer) {
     }
     for (; at_work < Burial::undertakers && (own || link_.connected()); ++at_work, ++all) {
         if (all >= most_undertakers) {
-            log::error(fmt::format("{} undertakers of the {} were killed and do not end: {} of {} are left to close",
-                                   static_cast<std::size_t>(all) - at_work, name_of(own), at_work,
-                                   Burial::undertakers));
+            log::error(
+                fmt::format("{} undertakers of the {} were killed and do not end; {} of {} remain to close descriptors",
+                            static_cast<std::size_t>(all) - at_work, name_of(own), at_work, Burial::undertakers));
             return;
         }
         std::optional<Place> place;

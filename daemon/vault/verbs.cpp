@@ -207,7 +207,7 @@ Result<void> Vault::carry_out(const ipc::Hold& request, ipc::Packet& packet) {
         fits = holdings_.room_for(request);
     }
     if (!fits) {
-        log::error(fmt::format("the next monitor will not hear of something: {}", fits.error().message));
+        log::error(fmt::format("the vault does not hold what the monitor gave it: {}", fits.error().message));
         return {};
     }
     if (real_ && packet.fds.empty()) {

@@ -99,7 +99,7 @@ Result<void> revoke(Session& session, sd_bus_message* call) {
     if (!reason) {
         return tl::unexpected(reason.error());
     }
-    if (auto checked = check_text("the reason", *reason, longest_label); !checked) {
+    if (auto checked = check_text("the reason", *reason, longest_text); !checked) {
         return checked;
     }
     if (auto options = read_options(call).and_then(parse_no_options); !options) {

@@ -59,7 +59,7 @@ Result<std::string> parse_label(const Option& option) {
     if (!label) {
         return label;
     }
-    if (const auto checked = check_text("option 'label'", *label, longest_label); !checked) {
+    if (const auto checked = check_text("option 'label'", *label, longest_text); !checked) {
         return tl::unexpected(checked.error());
     }
     return label;
@@ -147,7 +147,7 @@ Result<std::optional<std::string>> parse_subject(std::span<const Option> options
     if (!user) {
         return tl::unexpected(user.error());
     }
-    if (const auto checked = check_text("option 'user'", *user, longest_label); !checked) {
+    if (const auto checked = check_text("option 'user'", *user, longest_text); !checked) {
         return tl::unexpected(checked.error());
     }
     if (user->empty() || (is_number(*user) && !is_uid(*user))) {

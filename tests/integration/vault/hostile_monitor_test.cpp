@@ -165,7 +165,7 @@ const HostileCase beyond_bounds[] = {
     {"NoDevices", bad_grant([](ipc::GrantLease& grant) { grant.devices.clear(); })},
     {"OneDeviceTwice", bad_grant([](ipc::GrantLease& grant) { grant.devices.assign(2, edu); })},
     {"TooManyDevices", bad_grant([](ipc::GrantLease& grant) {
-         for (std::uint8_t bus = 1; grant.devices.size() <= ipc::max_lease_devices; ++bus) {
+         for (std::uint8_t bus = 1; grant.devices.size() <= most_lease_devices; ++bus) {
              grant.devices.push_back({0, bus, 0, 0});
          }
      })},

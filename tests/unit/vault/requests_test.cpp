@@ -36,7 +36,7 @@ TEST(Requests, AGrantWithinItsBoundsIsRead) {
     most.reserve = most.memlock = most.memory_max = most_memory;
     most.maps = most_maps;
     most.devices.clear();
-    for (std::uint8_t bus = 0; bus < ipc::max_lease_devices; ++bus) {
+    for (std::uint8_t bus = 0; bus < most_lease_devices; ++bus) {
         most.devices.push_back({0, bus, 0, 0});
     }
     most.no_reset_allowed = most.devices;
