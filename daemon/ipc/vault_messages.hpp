@@ -24,7 +24,8 @@ struct StartWorker {
     static constexpr MessageType type = MessageType::start_worker;
     std::uint32_t slot = 0;
     ConnectionKind kind = ConnectionKind::client;
-    auto fields() { return std::tie(slot, kind); }
+    std::uint64_t owner = 0;  // Burial::Owner: on whose account the connection is closed
+    auto fields() { return std::tie(slot, kind, owner); }
 };
 
 // Verb 2. Descriptor: the keeper's end of the delivery pair. Answered by GrantResult.
@@ -106,11 +107,12 @@ struct Unhold {
 };
 
 // This undertaker of the monitor's hung up, or does not come back from a close: it is killed, and another one comes
-// when that is possible.
+// when that is possible. One that is full lives on, and another one comes beside it.
 struct ReplaceUndertaker {
     static constexpr MessageType type = MessageType::replace_undertaker;
     std::uint64_t id = 0;
-    auto fields() { return std::tie(id); }
+    bool full = false;
+    auto fields() { return std::tie(id, full); }
 };
 
 // ---- vault -> monitor. First VaultHello, then a HeldLease for each lease and a HeldThing for each Hold, then

@@ -24,13 +24,17 @@ std::uint64_t cookie_of(BorrowedFd descriptor) {
 }
 
 struct ManyDescriptors {
-    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(Parked::most_of_one * sizeof(int))> bytes;
+    alignas(
+        cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(Parked::most_of_one * sizeof(int))> bytes;
 };
 
 // The first one; the others are parked. Whether there were others.
 bool take_descriptors(msghdr& header, UniqueFd& first, Parked& parked) {
-    const cmsghdr* const control = CMSG_FIRSTHDR(&header);
-    if (control == nullptr || control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) {
+    cmsghdr* control = CMSG_FIRSTHDR(&header);
+    while (control != nullptr && (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS)) {
+        control = CMSG_NXTHDR(&header, control);
+    }
+    if (control == nullptr) {
         return false;
     }
     const std::size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -97,6 +101,39 @@ LeaseReceive LeaseChannel::receive(LeaseRequest& request, Parked& parked) const 
     }
     request.request = *parsed;
     return LeaseReceive::request;
+}
+
+// With SO_PASSCRED every packet has credentials, one that was sent before too, and the end has none (scm_recv,
+// include/net/scm.h; unix_dgram_recvmsg, net/unix/af_unix.c). An empty packet is told from the end by that alone.
+bool LeaseChannel::drain(Parked& parked) const {
+    const int on = 1;
+    if (::shutdown(socket_.get(), SHUT_RDWR) != 0 ||
+        ::setsockopt(socket_.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0) {
+        return false;
+    }
+    for (int left = most_queued; left > 0 && !parked.full(); --left) {
+        std::byte byte{};
+        iovec vector{&byte, sizeof byte};
+        ManyDescriptors control;
+        msghdr header{};
+        header.msg_iov = &vector;
+        header.msg_iovlen = 1;
+        header.msg_control = control.bytes.data();
+        header.msg_controllen = control.bytes.size();
+        const ssize_t size = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (size < 0 && errno != EINTR && errno != ECONNRESET) {
+            return false;
+        }
+        if (size == 0 && CMSG_FIRSTHDR(&header) == nullptr) {
+            return true;
+        }
+        if (size >= 0) {
+            UniqueFd first;
+            static_cast<void>(take_descriptors(header, first, parked));
+            parked.let_go(std::move(first));
+        }
+    }
+    return false;
 }
 
 LeaseSend LeaseChannel::send_bytes(std::span<const std::byte> bytes, BorrowedFd descriptor) const {

@@ -53,6 +53,9 @@ class LeaseChannel {
     // Descriptors beyond the first are parked: the kernel would close what finds no room, within recvmsg(2), and wait.
     // To be called only while `parked` is not full: it has room for one packet's more.
     [[nodiscard]] LeaseReceive receive(LeaseRequest& request, Parked& parked) const;
+    // Shuts the channel down, takes what is unread, and parks its descriptors. False: something is left, because
+    // `parked` has become full, or there are more than most_queued packets.
+    [[nodiscard]] bool drain(Parked& parked) const;
     [[nodiscard]] LeaseSend send(const iommud_reply& reply, BorrowedFd descriptor = {}) const;
     [[nodiscard]] LeaseSend send(const iommud_query_reply& reply) const;
 

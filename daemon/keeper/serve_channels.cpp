@@ -114,15 +114,7 @@ void Keeper::sent(LeaseSend outcome) {
 // An empty packet looks like the end of the channel, and others may lie behind it. Their descriptors are not closed
 // with it, which might take for ever.
 void Keeper::lost_channel(std::size_t index) {
-    LeaseRequest request;
-    for (int left = most_queued; left > 0 && stage_ == Stage::serving && !parked_.full(); --left) {
-        const LeaseReceive received = holders_.at(index).receive(request, parked_);
-        if (received == LeaseReceive::empty || (received == LeaseReceive::closed && !request.descriptor.valid())) {
-            break;
-        }
-        let_go(std::move(request.descriptor));
-    }
-    if (parked_.full()) {
+    if (stage_ == Stage::serving && !holders_.at(index).drain(parked_)) {
         begin_release();  // which closes
     }
     if (stage_ != Stage::serving) {

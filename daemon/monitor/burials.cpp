@@ -3,13 +3,20 @@
 #include <fmt/format.h>
 
 #include <boost/asio/post.hpp>
+#include <functional>
 #include <utility>
 
 #include "daemon/base/log.hpp"
 
 namespace iommud::monitor {
 
-Burials::Burials(boost::asio::io_context& io, std::function<void(Burial::Id)> replace,
+Burial::Owner owner_of(const Admission::Party& party) {
+    constexpr Burial::Owner of_a_container = Burial::Owner{1} << 63;
+    // Two containers of one number would share what one owner has, no more.
+    return party.endpoint.empty() ? party.uid : of_a_container | (std::hash<std::string>{}(party.endpoint) >> 2);
+}
+
+Burials::Burials(boost::asio::io_context& io, std::function<void(Burial::Id, bool)> replace,
                  std::function<Burial::Owner(uid_t)> owner_of)
     : io_(io), replace_(std::move(replace)), burial_([this] { wake(); }, std::move(owner_of)), again_(io) {}
 
@@ -51,13 +58,18 @@ void Burials::turn() {
     constexpr std::chrono::milliseconds while_busy{250};
     awake_ = false;
     for (const Burial::Id id : burial_.work(Burial::Clock::now())) {
+        if (burial_.full(id)) {
+            log::warning(fmt::format("the monitor's undertaker {} holds all that it can, and is left alone", id));
+            replace_(id, true);
+            continue;
+        }
         log::warning(fmt::format("the monitor's undertaker {} does not come back from a close, or is gone", id));
         if (const auto channel = channels_.find(id); channel != channels_.end()) {
             channel->second.release();
             channels_.erase(channel);
         }
         burial_.forget(id);
-        replace_(id);
+        replace_(id, false);
     }
     if (burial_.busy()) {
         again_.expires_after(while_busy);

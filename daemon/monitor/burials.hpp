@@ -7,15 +7,19 @@
 #include <functional>
 #include <map>
 
+#include "daemon/monitor/admission.hpp"
 #include "daemon/undertaker/burial.hpp"
 
 namespace iommud::monitor {
 
+// Who answers for what a party connects, and for what it sends.
+[[nodiscard]] Burial::Owner owner_of(const Admission::Party& party);
+
 class Burials {
   public:
-    // From here on this process closes no socket itself. `replace` asks for another undertaker in place of that.
-    // `owner_of`: as Burial has it.
-    Burials(boost::asio::io_context& io, std::function<void(Burial::Id)> replace,
+    // From here on this process closes no socket itself. `replace` asks for another undertaker in place of that; of one
+    // that is full, beside it. `owner_of`: as Burial has it.
+    Burials(boost::asio::io_context& io, std::function<void(Burial::Id, bool full)> replace,
             std::function<Burial::Owner(uid_t)> owner_of);
     ~Burials();
     Burials(const Burials&) = delete;
@@ -33,7 +37,7 @@ class Burials {
     void wait_for(Burial::Id id);
 
     boost::asio::io_context& io_;
-    std::function<void(Burial::Id)> replace_;
+    std::function<void(Burial::Id, bool)> replace_;
     bool awake_ = false;  // a turn is coming
     Burial burial_;
     boost::asio::steady_timer again_;

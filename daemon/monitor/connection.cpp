@@ -8,6 +8,7 @@
 #include "daemon/base/bytes.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/ipc/vault_messages.hpp"
+#include "daemon/monitor/burials.hpp"
 #include "daemon/monitor/dispatch.hpp"
 #include "daemon/monitor/monitor.hpp"
 
@@ -56,7 +57,7 @@ void Connection::close() {
         watch_->release();
     }
     watch_.reset();
-    socket_.reset();
+    Burial::turn_away(owner_of(party_), std::move(socket_));
     if (worker_) {
         worker_->close();
         worker_.reset();
@@ -127,7 +128,7 @@ void Connection::start_worker() {
         fds.push_back(std::move(socket_));
     }
     fds.push_back(pair->second.take());
-    monitor_.vault().send(ipc::StartWorker{.slot = *slot, .kind = kind_}, std::move(fds));
+    monitor_.vault().send(ipc::StartWorker{.slot = *slot, .kind = kind_, .owner = owner_of(party_)}, std::move(fds));
     worker_ =
         AsyncChannel::open(monitor_.io(), std::move(pair->first), {.most_fds = 0, .most_queued = most_queued(kind_)},
                            {.packet =

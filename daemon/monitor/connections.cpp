@@ -11,13 +11,14 @@ namespace iommud::monitor {
 
 void Monitor::accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<const EndpointRecord> via) {
     const uid_t uid = peer_uid(socket.borrow());
-    if (uid == static_cast<uid_t>(-1) || !admission_.look(party_of(uid, via.get()), Admission::Clock::now())) {
-        return;
+    const Admission::Party party = party_of(uid, via.get());
+    if (uid == static_cast<uid_t>(-1) || !admission_.look(party, Admission::Clock::now())) {
+        return Burial::turn_away(owner_of(party), std::move(socket));
     }
     Result<Identity> who = identify_peer(socket.borrow());
     if (!who) {
         log::debug("a connection is closed: " + who.error().message);
-        return;
+        return Burial::turn_away(owner_of(party), std::move(socket));
     }
     if (const Result<void> welcome = let_in(*who, kind, via.get()); !welcome) {
         // Anybody may try, as often as he likes: not a warning each time, but where administrators connect.
@@ -28,7 +29,7 @@ void Monitor::accepted(UniqueFd socket, ConnectionKind kind, std::shared_ptr<con
                                : kind == ConnectionKind::admin ? "the administrators' socket"
                                                                : "the host's socket",
                                welcome.error().message));
-        return;
+        return Burial::turn_away(owner_of(party), std::move(socket));
     }
     auto connection = std::make_shared<Connection>(*this, kind, std::move(*who), std::move(socket), std::move(via));
     if (const char* refusal = admission_.enter(connection->party())) {

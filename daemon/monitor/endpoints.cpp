@@ -181,7 +181,7 @@ void Endpoints::close(const std::string& id, bool if_ended) {
     }
     const std::shared_ptr<const EndpointRecord> record = found->second->record;
     const bool ended = !still_runs(found->second->init.borrow());
-    found->second->listener->turn_away();
+    found->second->listener->turn_away(owner_of({.uid = 0, .endpoint = record->key()}));
     open_.erase(found);
     monitor_.vault().send(ipc::Unhold{.name = held_name(id)});
     folder_.remove(id);
@@ -236,6 +236,7 @@ void Endpoints::settle() {
         } else {
             log::notice(fmt::format("container {} has ended meanwhile: its endpoint is closed", id),
                         {endpoint_field(record)});
+            turn_away_all(socket.borrow(), owner_of({.uid = 0, .endpoint = record.key()}));
             monitor_.vault().send(ipc::Unhold{.name = held_name(id)});
         }
     }

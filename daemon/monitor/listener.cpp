@@ -28,12 +28,18 @@ Listener::~Listener() {
     descriptor_.release();
 }
 
-void Listener::turn_away() const {
-    static_cast<void>(::shutdown(socket_.get(), SHUT_RDWR));
+void Listener::turn_away(Burial::Owner owner) const {
+    turn_away_all(socket_.borrow(), owner);
+}
+
+void turn_away_all(BorrowedFd listener, Burial::Owner owner) {
+    static_cast<void>(::shutdown(listener.get(), SHUT_RDWR));
     for (int left = SOMAXCONN; left > 0; --left) {
-        if (!UniqueFd(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)).valid()) {
+        UniqueFd connection(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        if (!connection.valid()) {
             return;
         }
+        Burial::turn_away(owner, std::move(connection));
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "daemon/base/result.hpp"
 #include "daemon/base/unique_fd.hpp"
+#include "daemon/undertaker/burial.hpp"
 
 namespace iommud::monitor {
 
@@ -25,9 +26,8 @@ class Listener {
     Listener(Listener&&) = delete;
     Listener& operator=(Listener&&) = delete;
 
-    // Nobody connects any more, and whoever waits in the queue is turned away: each by itself, so that what they sent
-    // is on their own account (Burial), where closing the socket would close it with the queue.
-    void turn_away() const;
+    // As turn_away_all.
+    void turn_away(Burial::Owner owner) const;
 
   private:
     void wait();
@@ -44,6 +44,10 @@ class Listener {
 };
 
 // A listening stream socket at `path`, made anew (what was there is removed), with `mode`.
+// Nobody connects any more, and whoever waits in the queue is turned away: each by itself, on account of `owner`, where
+// closing the socket would close what lies in its queue.
+void turn_away_all(BorrowedFd listener, Burial::Owner owner);
+
 [[nodiscard]] Result<UniqueFd> listen_at(const std::string& path, unsigned mode);
 
 // The listening socket that systemd passed under `name` (sd_listen_fds(3)); invalid when it passed none.

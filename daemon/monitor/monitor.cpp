@@ -24,8 +24,11 @@ ServiceManager& service_manager() {
 Monitor::Monitor(boost::asio::io_context& io, const Options& options, Inventory inventory)
     : io_(io),
       burials_(
-          io, [this](Burial::Id id) { vault_->send(ipc::ReplaceUndertaker{id}); },
-          [this](uid_t uid) { return policy_.current().names.owner_of(uid).value_or(uid); }),
+          io,
+          [this](Burial::Id id, bool full) {
+              vault_->send(ipc::ReplaceUndertaker{id, full});
+          },
+          [this](uid_t uid) { return Burial::Owner{policy_.current().names.owner_of(uid).value_or(uid)}; }),
       options_(options),
       policy_(options),
       inventory_(std::move(inventory)),

@@ -66,7 +66,17 @@ void Burial::bury_socket(int fd) {
 }
 
 void Burial::bury(int fd) {
-    the_one->waiting_[the_one->owner_of(fd)].emplace_back(fd);
+    bury_of(the_one->owner_of(fd), fd);
+}
+
+void Burial::let_go(Owner owner, UniqueFd fd) {
+    if (the_one != nullptr && fd.valid()) {
+        bury_of(owner, fd.release());
+    }
+}
+
+void Burial::bury_of(Owner owner, int fd) {
+    the_one->waiting_[owner].emplace_back(fd);
     ++the_one->waiting_count_;
     the_one->wake_();
 }
@@ -95,6 +105,11 @@ void Burial::forget(Id id) {
         // Nobody but an undertaker could have written to it.
         close_here(gone.mapped().channel.take().release());
     }
+}
+
+bool Burial::full(Id id) const {
+    const auto found = undertakers_.find(id);
+    return found != undertakers_.end() && found->second.full && !found->second.lost;
 }
 
 bool Burial::busy() const {
@@ -128,7 +143,7 @@ std::vector<Burial::Id> Burial::work(Clock::time_point now) {
     }
     std::vector<Id> lost;
     for (auto& [id, undertaker] : undertakers_) {
-        if (undertaker.lost && !std::exchange(undertaker.reported, true)) {
+        if ((undertaker.lost || undertaker.full) && !std::exchange(undertaker.reported, true)) {
             lost.push_back(id);
         }
     }
@@ -180,13 +195,17 @@ void Burial::share_out(Owner owner, Clock::time_point now) {
 }
 
 Burial::Undertaker* Burial::morgue() {
+    std::size_t morgues = 0;
     for (auto& [id, undertaker] : undertakers_) {
         if (undertaker.morgue && !undertaker.lost) {
-            return &undertaker;
+            if (!undertaker.full) {
+                return &undertaker;
+            }
+            ++morgues;
         }
     }
     const std::vector<Undertaker*> free = idle();
-    if (free.empty()) {
+    if (free.empty() || morgues >= most_morgues) {
         return nullptr;
     }
     free.front()->morgue = true;
@@ -198,7 +217,11 @@ void Burial::lay_out(Owner owner) {
     Undertaker* undertaker = nullptr;
     while (waiting_.contains(owner) && (undertaker = morgue()) != nullptr && undertaker->unread < most_unread) {
         const std::size_t before = waiting_count_;
-        if (undertaker->held + most_in_a_batch > morgue_room_ || !give(*undertaker, owner, most_in_a_batch)) {
+        if (undertaker->held + most_in_a_batch > morgue_room_) {
+            undertaker->full = true;
+            return;  // its successor comes soon
+        }
+        if (!give(*undertaker, owner, most_in_a_batch)) {
             undertaker->lost = true;
             return;
         }

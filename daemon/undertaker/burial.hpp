@@ -24,18 +24,22 @@ enum class UndertakerWord : std::uint8_t { closed, received };
 // copies, which the copies under way make harmless, it says so, and the undertaker closes, and acknowledges. It has one
 // batch at a time: one that does not come back holds up what is in its batch and nothing else.
 //
-// A batch is one owner's: the user who connected the sockets in it. An owner of whom one batch did not come back is not
-// given another undertaker: some closes wait for what no signal ends, and each would keep one for good. What that owner
-// leaves goes to the morgue, an undertaker that is never told to close. When the morgue is full it is replaced, and its
-// exit closes.
+// A batch is one owner's: the user or the container whose doing the sockets in it are. An owner of whom one batch did
+// not come back is not given another undertaker: some closes wait for what no signal ends, and each would keep one for
+// good. What that owner leaves goes to the morgue, an undertaker that is never told to close. A full morgue is kept,
+// because its exit would close, and another one is opened beside it.
+//
+// What a stranger connected and nobody else of ours has had is looked through first (turn_away): a socket without a
+// descriptor in its queue is closed at once, by this process. So a place in the morgue costs its owner a descriptor
+// under way, of which the kernel lets a user have as many as RLIMIT_NOFILE (too_many_unix_fds, net/core/scm.c).
 //
 // Nothing here waits. One at a time in a process.
 class Burial {
   public:
     using Clock = std::chrono::steady_clock;
     using Id = std::uint64_t;                      // an undertaker's, given by the vault
-    using Owner = std::uint32_t;                   // the uid whose doing it is
-    static constexpr Owner nobody = UINT32_MAX;    // root's, or this daemon's own
+    using Owner = std::uint64_t;                   // whose doing it is: a uid, or a number above all uids
+    static constexpr Owner nobody = UINT64_MAX;    // root's, or this daemon's own
     static constexpr std::size_t undertakers = 4;  // of each process that has any
     static constexpr std::size_t most_in_a_batch =
         250;  // SCM_MAX_FD; four of them are far below the 2,024 sockets under
@@ -44,6 +48,7 @@ class Burial {
     static constexpr std::chrono::milliseconds short_patience{250};  // while more than `many` wait
     static constexpr std::size_t many = 256;
     static constexpr std::size_t crowd = 4096;  // with more than this waiting, nobody new is let in
+    static constexpr std::size_t most_morgues = 48;
 
     // From here on every socket that this process lets go of waits here (UniqueFd), and so does whatever came with a
     // message and was not taken (ipc::Packet). `wake`, which may run inside of any destructor, sees to it that work()
@@ -56,15 +61,23 @@ class Burial {
     Burial(Burial&&) = delete;
     Burial& operator=(Burial&&) = delete;
 
+    // Closes a connection that no other process of ours has or had: at once when no descriptor lies in its queue, else
+    // as of `owner`. Whoever connected sees its end in either case. Does not wait.
+    static void turn_away(Owner owner, UniqueFd connection);
+    // As a destructor of `fd` would, of an owner who is known.
+    static void let_go(Owner owner, UniqueFd fd);
+
     // One more undertaker. An `id` is given once.
     void hire(Id id, ipc::Channel channel);
     // Its channel is readable when work() has something to hear. Invalid for one that is not there.
     [[nodiscard]] BorrowedFd channel(Id id) const;
 
-    // Hands over what it can, and hears what has been closed. Returns whom another one is needed for: who has hung up,
-    // or has not come back in time. To be called again within a quarter of a second while busy().
+    // Hands over what it can, and hears what has been closed. Returns whom another one is needed for: who is full(),
+    // has hung up, or has not come back in time. To be called again within a quarter of a second while busy().
     [[nodiscard]] std::vector<Id> work(Clock::time_point now);
-    // Closes the channel of one that work() returned, when nobody waits for it any more.
+    // A morgue without room, which goes on to hold what it has: it is not to end, and its channel stays open.
+    [[nodiscard]] bool full(Id id) const;
+    // Closes the channel of one that work() returned and that is not full(), when nobody waits for it any more.
     void forget(Id id);
     [[nodiscard]] bool busy() const;
     [[nodiscard]] bool crowded() const { return waiting_count_ > crowd; }
@@ -81,12 +94,14 @@ class Burial {
         std::size_t held = 0;    // by the morgue
         std::size_t unread = 0;  // batches; too many descriptors under way make who sends wait
         bool lost = false;
-        bool reported = false;       // that it is lost
+        bool full = false;           // a morgue
+        bool reported = false;       // that it is lost, or full
         [[nodiscard]] bool hears();  // takes its words; false: it has hung up
         [[nodiscard]] bool told();   // sends the mark if it can; false: it has hung up
     };
     static void bury_socket(int fd);
     static void bury(int fd);
+    static void bury_of(Owner owner, int fd);
     [[nodiscard]] Owner owner_of(int fd) const;
     void fear(Owner owner);
     [[nodiscard]] std::vector<Undertaker*> idle();

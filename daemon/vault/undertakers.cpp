@@ -1,6 +1,7 @@
 // The processes that close for the vault and for the monitor, which never wait (daemon/undertaker/burial.hpp).
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <string_view>
@@ -40,13 +41,23 @@ void Vault::dismiss_monitors() {
     }
 }
 
+// Of each closer as many as a Burial has.
+void Vault::leave_full(Burial::Id id) {
+    Undertaker& undertaker = undertakers_.at(id);
+    const auto full = std::count_if(undertakers_.begin(), undertakers_.end(), [&undertaker](const auto& other) {
+        return other.second.closer == undertaker.closer && other.second.full;
+    });
+    undertaker.full = undertaker.full || (!undertaker.dismissed && full < std::ptrdiff_t{Burial::most_morgues});
+}
+
 void Vault::hire(Closer closer) {
     const bool own = closer == Closer::vault;
     std::ptrdiff_t all = 0;
     std::size_t at_work = 0;
     for (const auto& [id, undertaker] : undertakers_) {
-        all += undertaker.closer == closer ? 1 : 0;
-        at_work += undertaker.closer == closer && !undertaker.dismissed ? 1U : 0U;
+        const bool counts = undertaker.closer == closer && !undertaker.full;
+        all += counts ? 1 : 0;
+        at_work += counts && !undertaker.dismissed ? 1U : 0U;
     }
     for (; at_work < Burial::undertakers && (own || link_.connected()); ++at_work, ++all) {
         if (all >= most_undertakers) {
@@ -82,6 +93,11 @@ void Vault::hire(Closer closer) {
 
 void Vault::let_bury() {
     for (const Burial::Id id : burial_.work(Clock::now())) {
+        if (burial_.full(id)) {
+            leave_full(id);
+            hire(Closer::vault);
+            continue;
+        }
         log::warning(fmt::format("the vault's undertaker {} does not come back from a close, or is gone", id));
         unwatch(burial_.channel(id));
         burial_.forget(id);
@@ -105,7 +121,11 @@ void Vault::on_undertaker_exit(Burial::Id id) {
 Result<void> Vault::carry_out(const ipc::ReplaceUndertaker& request, ipc::Packet&) {
     if (const auto found = undertakers_.find(request.id);
         found != undertakers_.end() && found->second.closer == Closer::monitor) {
-        dismiss(request.id);
+        if (request.full) {
+            leave_full(request.id);
+        } else {
+            dismiss(request.id);
+        }
     }
     hire(Closer::monitor);  // it may have gone by itself
     return {};

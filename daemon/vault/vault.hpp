@@ -63,6 +63,7 @@ class Vault {
         Child child;
         Closer closer;
         bool dismissed = false;  // killed, and not gone yet
+        bool full = false;       // a morgue that holds all it can, and is left alone
     };
     struct Exit {
         bool clean = false;
@@ -133,6 +134,7 @@ class Vault {
     void dismiss(Burial::Id id);
     void dismiss_monitors();
     void let_bury();
+    void leave_full(Burial::Id id);
     void on_undertaker_exit(Burial::Id id);
 
     void on_worker_exit(std::uint32_t slot);

@@ -44,6 +44,7 @@ Result<void> Vault::carry_out(const ipc::StartWorker& request, ipc::Packet& pack
     if (!on_bus) {
         child->client = peer_pidfd(packet.fds[0].borrow());
         child->client_uid = peer_uid(packet.fds[0].borrow());
+        Burial::let_go(request.owner, std::move(packet.fds[0]));
     }
     watch(child->pidfd.borrow(), Source::worker, request.slot);
     holdings_.workers.emplace(request.slot, std::move(*child));

@@ -275,6 +275,26 @@ TEST(HostileClient, WhatLiesBehindAnEmptyPacketIsNotClosedWithTheChannel) {
     EXPECT_EQ(keeper.exit_code(), 0);
 }
 
+TEST(HostileClient, WhatLiesBehindManyEmptyPacketsIsNotEither) {
+    KeeperProcess keeper;
+    Client client = keeper.client();
+    Lingering waiting = lingering();
+    const iommud_request request{IOMMUD_QUERY, 0, 1, 0, 0, 0};
+    ::kill(keeper.pid(), SIGSTOP);
+    for (int i = 0; i < 100; ++i) {
+        client.send_bytes(&request, 0, {});
+    }
+    client.send_bytes(&request, sizeof request, {waiting.socket.borrow()});
+    waiting.socket.reset();
+    client.close();
+
+    ::kill(keeper.pid(), SIGCONT);
+
+    EXPECT_TRUE(keeper.report_of(LeaseState::draining));
+    waiting.peer.reset();
+    EXPECT_EQ(keeper.exit_code(), 0);
+}
+
 TEST(HostileClient, EmptyPacketsBringNoMoreThanIsParked) {
     KeeperProcess keeper;
     Client client = keeper.client();
