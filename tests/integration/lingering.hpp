@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 
 #include "daemon/base/unique_fd.hpp"
 
@@ -40,6 +41,17 @@ inline Lingering lingering() {
     EXPECT_EQ(::setsockopt(sender.get(), SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
     return {.socket = std::move(sender), .peer = std::move(peer)};
 }
+
+// A process stands still until go_on(). Who sends it a socket that lingers closes the own copy meanwhile: else that may
+// be the last one, and the test waits.
+class Stopped {
+  public:
+    explicit Stopped(pid_t pid) : pid_(pid) { ::kill(pid_, SIGSTOP); }
+    void go_on() const { ::kill(pid_, SIGCONT); }
+
+  private:
+    pid_t pid_;
+};
 
 // Whether sockets of this kernel can refuse descriptors (SO_PASSRIGHTS, 6.16).
 inline bool kernel_refuses_descriptors() {

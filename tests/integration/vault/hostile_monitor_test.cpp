@@ -328,8 +328,10 @@ TEST(HostileMonitorLeaves, TheVaultWaitingForNoCloseOfWhatItSends) {
         Lingering waiting = lingering();
         std::vector<BorrowedFd> fds(ordinary, hostile.channel.fd());
         fds.push_back(waiting.socket.borrow());
+        const Stopped while_it_is_sent(vault.pid());
         ASSERT_EQ(hostile.channel.send(a_grant(1), fds), ipc::SendResult::sent);
         waiting.socket.reset();
+        while_it_is_sent.go_on();
         ASSERT_TRUE(is_dropped(hostile.channel)) << ordinary;
 
         EXPECT_EQ(vault.greeted().hello.last_lease, 0U) << "it waits";
@@ -343,8 +345,10 @@ TEST(HostileMonitorLeaves, TheVaultWaitingForNoCloseOfAConnectionThatItRefuses) 
     Lingering waiting = lingering();
     ipc::Channel second = vault.connect();
     const std::array<BorrowedFd, 1> fds{waiting.socket.borrow()};
+    const Stopped while_it_is_sent(vault.pid());
     static_cast<void>(second.send(ipc::KillChild{}, fds));  // the vault may have refused it already
     waiting.socket.reset();
+    while_it_is_sent.go_on();
 
     EXPECT_TRUE(hangs_up(second));
     const ipc::Channel delivery = ask_for(honest.channel, a_grant(1));
@@ -357,11 +361,13 @@ TEST(HostileMonitorLeaves, TheVaultWaitingForNoCloseOfWhatLiesInItsConnection) {
     {
         const auto hostile = vault.greeted();
         const std::array<BorrowedFd, 1> fds{waiting.socket.borrow()};
+        const Stopped while_it_is_sent(vault.pid());
         send(hostile.channel, ipc::Bytes(3));  // it is dropped for this one
         for (int i = 0; i < 16; ++i) {
             static_cast<void>(hostile.channel.send(ipc::KillChild{}, fds));
         }
         waiting.socket.reset();
+        while_it_is_sent.go_on();
         ASSERT_TRUE(is_dropped(hostile.channel));
     }
 

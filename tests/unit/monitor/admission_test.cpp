@@ -26,6 +26,16 @@ TEST(Admission, GivesAPartyItsConnectionsAndNoMore) {
     EXPECT_EQ(admission.enter({1000, "box"}), nullptr) << "another endpoint is another party";
 }
 
+TEST(Admission, GivesAUidOfAContainerNoMoreThanAUserOfTheHost) {
+    Admission admission;
+    for (std::uint32_t i = 0; i < Admission::connections_each; ++i) {
+        ASSERT_EQ(admission.enter({1000, "box"}), nullptr);
+    }
+
+    EXPECT_NE(admission.enter({1000, "box"}), nullptr);
+    EXPECT_EQ(admission.enter({1001, "box"}), nullptr) << "another of its uids";
+}
+
 TEST(Admission, TakesAConnectionBack) {
     Admission admission;
     for (std::uint32_t i = 0; i < Admission::connections_each; ++i) {

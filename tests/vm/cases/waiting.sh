@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Nothing in monitor or vault waits (I10, hazard C20): descriptors whose close waits, in the queues of every socket that a
 # stranger reaches, while another user's calls go on as they did. Arguments: parts to run (tcp fuse children folders
-# crowd before); all of them without any.
+# crowd box before); all of them without any.
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 export PYTHONPATH=$here agent_program=hazard_client.py
@@ -14,7 +14,7 @@ policy '{
                "allow_no_reset": true } ]
 }'
 ulimit -n 8192
-chosen=" ${*:-tcp fuse children folders crowd before} "
+chosen=" ${*:-tcp fuse children folders crowd box before} "
 part() { [[ $chosen == *" $1 "* ]]; }
 main_pid() { systemctl show -p MainPID --value "$1"; }
 restarts() { systemctl show -p NRestarts --value iommud iommud-vault | tr -d '\n'; }
@@ -61,6 +61,24 @@ attack() {
     echo >&"$hold"
     eventually 120 "and has queued what it could" grep -q taken "$fifo.out"
     ! grep -q taken "$fifo.out" || taken=$(sed -n 's/ taken//p' "$fifo.out")
+}
+# attack_in_box UID: 40 descriptors to the box's endpoint, by a process of the box without a capability.
+attack_in_box() {
+    local fifo file=/tmp/fuse/${#attackers[@]}
+    fifo=$(mktemp -u /tmp/attack.XXXXXX)
+    mkfifo "$fifo"
+    bash -c 'echo $$ >/sys/fs/cgroup/box/cgroup.procs; exec "$@"' box setpriv --reuid "$1" --regid 0 --clear-groups \
+        --inh-caps=-all --ambient-caps=-all --bounding-set=-all --no-new-privs -- \
+        python3 "$here/waiting.py" "$file" $endpoint 40 <"$fifo" >"$fifo.out" 2>&1 &
+    attackers+=("$!")
+    exec {hold}>"$fifo"
+    holds+=("$hold")
+    eventually 120 "an attacker (uid $1 of the box) has what it needs" grep -q ready "$fifo.out"
+    freeze
+    echo >&"$hold"
+    eventually 120 "and has queued what it could" grep -q taken "$fifo.out"
+    thaw
+    sleep 3 # longer than an undertaker has
 }
 relieve() {
     local fd
@@ -186,10 +204,10 @@ if part folders; then
 fi
 
 # What a signal does not end either: each of these would keep an undertaker for good.
+in_d() { for pid in $(pgrep -x iommud-undertak); do grep -h ^State "/proc/$pid/status"; done | grep -c 'D ('; }
 if part crowd && ((!refuses)); then
     echo "== a user without any rule, with many servers that do not answer"
     fuse writes
-    in_d() { for pid in $(pgrep -x iommud-undertak); do grep -h ^State "/proc/$pid/status"; done | grep -c 'D ('; }
     for _ in {1..20}; do
         attack bob fuse /run/iommud/bus 45 >/dev/null
         thaw
@@ -206,6 +224,24 @@ if part crowd && ((!refuses)); then
     daemon="$(main_pid iommud) $(main_pid iommud-vault) $(restarts)"
     end_fuse
     relieve
+    eventually 120 "all undertakers are there again" all_undertakers
+fi
+
+# Its uid 0 is not the host's, and all of its uids together are one owner.
+if part box && ((!refuses)); then
+    echo "== a container's root and its other users, with many servers that do not answer"
+    open_box
+    fuse writes
+    for uid in 0 0 0 0 0 0 1001 1002 1003 1004 1005 1006; do
+        attack_in_box $uid
+    done
+    expect 0 "which keep a few undertakers: $(in_d)" test "$(in_d)" -le 2
+    expect 0 "an administrator is served" timeout 30 iommuctl leases
+    undisturbed "a container that waits before every close"
+    kill $box
+    end_fuse
+    relieve
+    wait $box 2>/dev/null
     eventually 120 "all undertakers are there again" all_undertakers
 fi
 
