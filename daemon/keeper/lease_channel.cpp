@@ -93,7 +93,8 @@ LeaseReceive LeaseChannel::receive(LeaseRequest& request, Parked& parked) const 
     }
     const bool too_many = take_descriptors(header, request.descriptor, parked);
     if (size == 0) {
-        return hung_up() ? LeaseReceive::closed : LeaseReceive::ended;
+        const bool empty_packet = CMSG_FIRSTHDR(&header) != nullptr;
+        return !empty_packet && hung_up() ? LeaseReceive::closed : LeaseReceive::ended;
     }
     const auto parsed = parse_request(std::span(bytes).first(static_cast<std::size_t>(size)));
     if (!parsed || too_many || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
@@ -104,36 +105,11 @@ LeaseReceive LeaseChannel::receive(LeaseRequest& request, Parked& parked) const 
 }
 
 // With SO_PASSCRED every packet has credentials, one that was sent before too, and the end has none (scm_recv,
-// include/net/scm.h; unix_dgram_recvmsg, net/unix/af_unix.c). An empty packet is told from the end by that alone.
-bool LeaseChannel::drain(Parked& parked) const {
+// include/net/scm.h; unix_dgram_recvmsg, net/unix/af_unix.c).
+bool LeaseChannel::shut_down() const {
     const int on = 1;
-    if (::shutdown(socket_.get(), SHUT_RDWR) != 0 ||
-        ::setsockopt(socket_.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0) {
-        return false;
-    }
-    for (int left = most_queued; left > 0 && !parked.full(); --left) {
-        std::byte byte{};
-        iovec vector{&byte, sizeof byte};
-        ManyDescriptors control;
-        msghdr header{};
-        header.msg_iov = &vector;
-        header.msg_iovlen = 1;
-        header.msg_control = control.bytes.data();
-        header.msg_controllen = control.bytes.size();
-        const ssize_t size = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        if (size < 0 && errno != EINTR && errno != ECONNRESET) {
-            return false;
-        }
-        if (size == 0 && CMSG_FIRSTHDR(&header) == nullptr) {
-            return true;
-        }
-        if (size >= 0) {
-            UniqueFd first;
-            static_cast<void>(take_descriptors(header, first, parked));
-            parked.let_go(std::move(first));
-        }
-    }
-    return false;
+    return ::shutdown(socket_.get(), SHUT_RDWR) == 0 &&
+           ::setsockopt(socket_.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0;
 }
 
 LeaseSend LeaseChannel::send_bytes(std::span<const std::byte> bytes, BorrowedFd descriptor) const {

@@ -24,7 +24,8 @@ struct LeaseRequest {
 enum class LeaseReceive {
     request,
     empty,   // nothing to read now
-    closed,  // the last copy of the other end is closed
+    closed,  // the last copy of the other end is closed; or an empty packet, unless shut_down() was called or it has a
+             // descriptor
     ended,   // its holder ended the lease: shutdown(2), an empty packet, rubbish, too many descriptors
 };
 
@@ -53,9 +54,9 @@ class LeaseChannel {
     // Descriptors beyond the first are parked: the kernel would close what finds no room, within recvmsg(2), and wait.
     // To be called only while `parked` is not full: it has room for one packet's more.
     [[nodiscard]] LeaseReceive receive(LeaseRequest& request, Parked& parked) const;
-    // Shuts the channel down, takes what is unread, and parks its descriptors. False: something is left, because
-    // `parked` has become full, or there are more than most_queued packets.
-    [[nodiscard]] bool drain(Parked& parked) const;
+    // Nothing comes any more. What is unread can still be received, and LeaseReceive::closed follows it: an empty
+    // packet is told from the end from now on, and is LeaseReceive::ended. False: it did not work.
+    [[nodiscard]] bool shut_down() const;
     [[nodiscard]] LeaseSend send(const iommud_reply& reply, BorrowedFd descriptor = {}) const;
     [[nodiscard]] LeaseSend send(const iommud_query_reply& reply) const;
 

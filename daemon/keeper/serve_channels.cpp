@@ -112,9 +112,18 @@ void Keeper::sent(LeaseSend outcome) {
 }
 
 // An empty packet looks like the end of the channel, and others may lie behind it. Their descriptors are not closed
-// with it, which might take for ever.
+// with it, which might take for ever: the channel is read to its true end, or else the lease ends first.
 void Keeper::lost_channel(std::size_t index) {
-    if (stage_ == Stage::serving && !holders_.at(index).drain(parked_)) {
+    const LeaseChannel& channel = holders_.at(index);
+    LeaseReceive received = channel.shut_down() ? LeaseReceive::empty : LeaseReceive::ended;
+    for (int left = most_queued;
+         left > 0 && stage_ == Stage::serving && received != LeaseReceive::ended && received != LeaseReceive::closed;
+         --left) {
+        LeaseRequest request;
+        received = channel.receive(request, parked_);
+        let_go(std::move(request.descriptor));
+    }
+    if (stage_ == Stage::serving && received != LeaseReceive::closed) {
         begin_release();  // which closes
     }
     if (stage_ != Stage::serving) {

@@ -9,8 +9,6 @@
 #include "daemon/monitor/monitor.hpp"
 
 namespace iommud::monitor {
-namespace {}  // namespace
-
 void answer_revoke(Monitor& monitor, Connection& connection, const ipc::RevokeRequest& request) {
     Lease* lease = monitor.leases().find(request.lease);
     if (lease == nullptr) {

@@ -143,7 +143,8 @@ std::vector<Burial::Id> Burial::work(Clock::time_point now) {
     }
     std::vector<Id> lost;
     for (auto& [id, undertaker] : undertakers_) {
-        if ((undertaker.lost || undertaker.full) && !std::exchange(undertaker.reported, true)) {
+        bool& reported = undertaker.lost ? undertaker.reported : undertaker.reported_full;
+        if ((undertaker.lost || undertaker.full) && !std::exchange(reported, true)) {
             lost.push_back(id);
         }
     }

@@ -94,8 +94,9 @@ class Burial {
         std::size_t held = 0;    // by the morgue
         std::size_t unread = 0;  // batches; too many descriptors under way make who sends wait
         bool lost = false;
-        bool full = false;           // a morgue
-        bool reported = false;       // that it is lost, or full
+        bool full = false;      // a morgue
+        bool reported = false;  // that it is lost
+        bool reported_full = false;
         [[nodiscard]] bool hears();  // takes its words; false: it has hung up
         [[nodiscard]] bool told();   // sends the mark if it can; false: it has hung up
     };

@@ -11,19 +11,25 @@
 namespace iommud {
 namespace {
 
+// A sender has at most twice net.core.wmem_max under way, of which the default was 208 KiB and is 4 MiB.
+constexpr std::size_t most_unread = std::size_t{16} << 20;
+constexpr std::size_t piece = std::size_t{64} << 10;
+
 // Whether a descriptor may lie in the queue of a stream that was shut down: nothing comes behind what is there. A look
 // from the front stops behind the first packet that has one, and says that it left out control data; where it stops
 // for any other reason, it has seen less than there is. Takes the lock of those who receive from `fd`, who are we.
 bool may_carry_descriptors(int fd) {
-    static std::array<std::byte, std::size_t{1} << 18> unread;
     int queued = -1;
-    if (::ioctl(fd, FIONREAD, &queued) != 0 || queued < 0 || static_cast<std::size_t>(queued) > unread.size()) {
+    if (::ioctl(fd, FIONREAD, &queued) != 0 || queued < 0 || static_cast<std::size_t>(queued) > most_unread) {
         return true;
     }
-    iovec vector{unread.data(), unread.size()};
+    // What is seen is of no interest: all of it goes to one place.
+    std::array<std::byte, piece> unread;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+    std::array<iovec, most_unread / piece> pieces;
+    pieces.fill({unread.data(), unread.size()});
     msghdr header{};
-    header.msg_iov = &vector;
-    header.msg_iovlen = 1;
+    header.msg_iov = pieces.data();
+    header.msg_iovlen = pieces.size();
     ssize_t seen = ::recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT);
     if (seen < 0 && errno == ECONNRESET) {  // said once, when the peer has gone with something unread
         seen = ::recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT);

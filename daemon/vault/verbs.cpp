@@ -37,14 +37,15 @@ Result<void> Vault::carry_out(const ipc::StartWorker& request, ipc::Packet& pack
         place = Place{on_bus ? real_->bus_worker : User{own, own}, real_->cgroups.workers()};
     }
     auto child = spawner_.worker(place, packet.fds.back().borrow(), on_bus ? BorrowedFd() : packet.fds[0].borrow());
+    UniqueFd client = on_bus ? UniqueFd() : std::move(packet.fds[0]);
+    if (child && !on_bus) {
+        child->client = peer_pidfd(client.borrow());
+        child->client_uid = peer_uid(client.borrow());
+    }
+    Burial::let_go(request.owner, std::move(client));
     if (!child) {
         tell(ipc::WorkerExited{request.slot, child.error().message});
         return {};
-    }
-    if (!on_bus) {
-        child->client = peer_pidfd(packet.fds[0].borrow());
-        child->client_uid = peer_uid(packet.fds[0].borrow());
-        Burial::let_go(request.owner, std::move(packet.fds[0]));
     }
     watch(child->pidfd.borrow(), Source::worker, request.slot);
     holdings_.workers.emplace(request.slot, std::move(*child));

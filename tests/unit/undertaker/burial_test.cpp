@@ -348,7 +348,7 @@ TEST_F(BurialOfUsers, AFullMorgueIsKeptAndAnotherIsOpened) {
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
     const Channel stuck = hire(1);
     lose(stuck);
-    const Channel morgue = hire(2);
+    Channel morgue = hire(2);
     let_go(alice_);
     EXPECT_THAT(work(), IsEmpty());
     let_go(alice_);
@@ -361,6 +361,9 @@ TEST_F(BurialOfUsers, AFullMorgueIsKeptAndAnotherIsOpened) {
     EXPECT_EQ(batch(next), 1U);
     EXPECT_EQ(batch(morgue), 1U) << "its first";
     EXPECT_FALSE(hung_up(morgue)) << "it would exit, and close";
+    close_here(morgue.take().release());
+    EXPECT_THAT(work(), ElementsAre(2)) << "one that has gone all the same is to be forgotten";
+    EXPECT_FALSE(burial_->full(2));
 }
 
 // ---- connections that are turned away
@@ -405,6 +408,19 @@ TEST_F(TurnedAway, WithBytesAloneItIsClosedAtOnce) {
     ASSERT_EQ(::send(ends_[1], bytes.data(), bytes.size(), MSG_DONTWAIT), 100'000);
 
     EXPECT_TRUE(closed_at_once());
+}
+
+TEST_F(TurnedAway, WithAsManyBytesAsASenderMayHaveUnderWayItIsClosedAtOnce) {
+    const int size = 1 << 20;  // as net.core.wmem_max allows
+    ASSERT_EQ(::setsockopt(ends_[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+    const std::vector<char> bytes(4096);
+    std::size_t sent = 0;
+    while (::send(ends_[1], bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) {
+        sent += bytes.size();
+    }
+    ASSERT_GT(sent, 0U);
+
+    EXPECT_TRUE(closed_at_once()) << sent;
 }
 
 TEST_F(TurnedAway, WhosePeerHasGoneWithSomethingUnreadItIsClosedAtOnce) {
