@@ -286,6 +286,8 @@ roots() {
     as root sleep 1000 &
     local other=$!
     prlimit --pid $other --memlock=$((9 * mib)) # less than what the lease gives, and more than what root has
+    eventually 30 "the device, which alice had unbound, is bound anew for root" as root iommuctl run --device $edu_a -- true
+    eventually 20 "and is free" no_leases
     start_direct root 11MiB $edu_a
     ask limit "$((11 * mib)) $((11 * mib))" "root without a capability has a lease's limit"
     stop_agent
