@@ -81,9 +81,6 @@ enum class KeeperWord : std::uint8_t {
     revoked = 'R',    // the same of a direct lease that was revoked: the vault kills the holder first
 };
 
-// The exit code that goes with the word `revoked`.
-inline constexpr int keeper_exit_revoked = 3;
-
 // Ends the lease: holders are told ReleaseRequested, and after `grace_usec` Revoked; 0: at once.
 struct TakeBack {
     static constexpr MessageType type = MessageType::take_back;

@@ -130,7 +130,7 @@ void Keeper::say(ipc::KeeperWord word) const {
 // The kernel closes what is left. That may take for ever, and nobody waits for it.
 void Keeper::leave(ipc::KeeperWord word) const {
     say(word);
-    ::_exit(static_cast<int>(word == ipc::KeeperWord::revoked ? ExitCode::revoked : ExitCode::left));
+    ::_exit(static_cast<int>(ExitCode::left));
 }
 
 void Keeper::drain() {

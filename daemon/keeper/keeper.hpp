@@ -23,8 +23,7 @@ enum class ExitCode : int {
     released = 0,   // the kernel has let go of everything
     failed = 1,     // never began, or an error that nobody can handle
     abandoned = 2,  // the vault died: DMA has ended, and nobody asks for the rest
-    left = 4,       // a successor drains
-    revoked = ipc::keeper_exit_revoked,
+    left = 3,       // it said why by a KeeperWord, and a successor does the rest
 };
 
 class Keeper {

@@ -23,8 +23,7 @@ std::optional<Vault::Exit> Vault::reap(const Child& child) {
     }
     unwatch(child.pidfd.borrow());
     const bool exited = info.si_code == CLD_EXITED;
-    return Exit{exited && info.si_status == 0, exited && info.si_status == ipc::keeper_exit_revoked,
-                describe_exit(info.si_code, info.si_status)};
+    return Exit{exited && info.si_status == 0, describe_exit(info.si_code, info.si_status)};
 }
 
 void Vault::signal(const Child& child, int number) const {
@@ -287,10 +286,6 @@ void Vault::on_keeper_exit(LeaseId id) {
     }
     on_report(id);
     const bool failed = lease->phase == Phase::opening;
-    if (!failed && exit->revoked && lease->holder) {
-        lease->holder->kill();
-        return start_successor(*lease, exit->text, Went::revoked);
-    }
     if (!failed && !exit->clean) {
         const std::string& why = lease->failure.message;
         log::warning(fmt::format("lease {}: its keeper {}{}{}", id, exit->text, why.empty() ? "" : ": ", why),

@@ -67,7 +67,6 @@ class Vault {
     };
     struct Exit {
         bool clean = false;
-        bool revoked = false;  // a keeper's: it has ended the DMA of a direct lease whose holder is to be killed
         std::string text;
     };
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint64_t page = 4096;
 constexpr std::uint64_t long_grace = 600'000'000;
+constexpr int left = 3;  // iommud::keeper::ExitCode::left
 
 KeeperOptions direct() {
     return {.mode = Mode::direct};
@@ -54,7 +55,7 @@ TEST(KeeperDirect, ARevokedHolderIsToBeKilled) {
     ASSERT_EQ(keeper.monitor().send(ipc::TakeBack{.grace_usec = 0, .reason = "x", .kill_holder = true}),
               ipc::SendResult::sent);
 
-    EXPECT_EQ(keeper.exit_code(), ipc::keeper_exit_revoked);
+    EXPECT_EQ(keeper.exit_code(), left);
     EXPECT_EQ(keeper.words(), "R");
     EXPECT_TRUE(client.hangs_up());
 }
@@ -66,7 +67,7 @@ TEST(KeeperDirect, AHolderThatIsAskedAndDoesNotLetGoIsToBeKilled) {
     ASSERT_EQ(keeper.monitor().send(ipc::TakeBack{.grace_usec = 1000, .reason = "x", .kill_holder = true}),
               ipc::SendResult::sent);
 
-    EXPECT_EQ(keeper.exit_code(), ipc::keeper_exit_revoked);
+    EXPECT_EQ(keeper.exit_code(), left);
     EXPECT_EQ(keeper.words(), "R");
     EXPECT_TRUE(client.hangs_up());
 }
@@ -91,7 +92,7 @@ TEST(KeeperDirect, WhatItMightWaitForItLeavesToASuccessor) {
 
     client.close();
 
-    EXPECT_EQ(keeper.exit_code(), 4);
+    EXPECT_EQ(keeper.exit_code(), left);
     EXPECT_EQ(keeper.words(), "EL");
 }
 
@@ -109,7 +110,7 @@ TEST(KeeperDirect, WhatComesWithTheLastPacketItLeavesToASuccessorToo) {
 
     ::kill(keeper.pid(), SIGCONT);
 
-    EXPECT_EQ(keeper.exit_code(), 4);
+    EXPECT_EQ(keeper.exit_code(), left);
     EXPECT_EQ(keeper.words(), "EL");
     waiting.peer.reset();
 }
@@ -127,7 +128,7 @@ TEST(KeeperDirect, WhatComesWithRubbishItLeavesToASuccessorToo) {
 
     ::kill(keeper.pid(), SIGCONT);
 
-    EXPECT_EQ(keeper.exit_code(), 4);
+    EXPECT_EQ(keeper.exit_code(), left);
     EXPECT_EQ(keeper.words(), "EL");
     waiting.peer.reset();
 }
@@ -139,7 +140,7 @@ TEST(KeeperDirect, AReleaseKillsNobody) {
     ASSERT_EQ(keeper.monitor().send(ipc::TakeBack{.grace_usec = 0, .reason = "released", .kill_holder = false}),
               ipc::SendResult::sent);
 
-    EXPECT_EQ(keeper.exit_code(), 4) << "its client has the channel still, and may have it wait";
+    EXPECT_EQ(keeper.exit_code(), left) << "its client has the channel still, and may have it wait";
     EXPECT_EQ(keeper.words(), "EL");
     EXPECT_TRUE(client.hangs_up());
 }
