@@ -221,6 +221,8 @@ none_above() {
         [ "$limit" -le "$1" ] || { echo "$pid has $limit"; return 1; }
     done
 }
+in_vaults_mounts() { nsenter -m -t "$(systemctl show -P MainPID iommud-vault)" "$@"; }
+journal_says() { journalctl -b -o cat -u iommud-vault | grep -q "$1"; }
 end_forked() { pkill -KILL -u alice -f direct_agent.py; pkill -KILL -u 100005 -f direct_agent.py; true; }
 
 inherited() {
@@ -262,6 +264,16 @@ inherited() {
     ask limit "65536 65536" "it keeps what it made of it: nothing is given back that it gave up"
     stop_agent
     end_forked
+
+    echo "== What cannot be looked at is not taken for clean"
+    start_direct alice 11MiB $edu_a
+    expect 0 "the vault sees no more of processes" in_vaults_mounts mount --bind /dev/null /proc/1/status
+    stop_agent
+    eventually 60 "it says that it finds no end" journal_says "stays charged: processes of uid 1000"
+    expect 0 "the account is charged" reserved_is 1000 $raised
+    expect 0 "it sees them again" in_vaults_mounts umount /proc/1/status
+    eventually 60 "and the lease ends" no_leases
+    expect 0 "nothing is reserved" reserved_is 1000 0
 
     echo "== Who forks faster than he is found stays charged"
     start_direct alice 11MiB $edu_a
