@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -26,9 +27,24 @@ struct Sweep {
     }
 };
 
-// Lowers all limits that are too high, until passes through /proc find none for a quarter of a second. False: there
-// were some in every pass, as when they fork faster than they are found; or /proc cannot be read.
+// Lowers all limits that are too high, until passes through /proc find none, and no thread of the user's can still be
+// in a fork(2) that was begun before. May take a minute. False: there were some in pass after pass, as when they fork
+// faster than they are found; or a thread waits in the kernel for ever; or /proc cannot be read.
 [[nodiscard]] bool lower_all(const Sweep& sweep);
+
+// What /proc/PID/task/TID/stat says of a thread (proc_pid_stat(5)); nothing when that is not its text.
+struct ThreadStat {
+    char state = '?';
+    std::uint64_t ran = 0;      // clock ticks, 100 a second
+    std::uint64_t started = 0;  // clock ticks after boot
+    // In fork(2) a thread runs, or waits where no signal but a fatal one ends that.
+    [[nodiscard]] bool may_fork() const { return state == 'R' || state == 'D'; }
+};
+[[nodiscard]] std::optional<ThreadStat> parse_thread(std::string_view stat);
+
+// How many clock ticks a fork can run before its child is to be seen, by the page tables that it has to copy: for the
+// text of /proc/PID/status. 3 seconds, and 40 us for each KiB, which is ten times what is needed.
+[[nodiscard]] std::uint64_t longest_fork(std::string_view status);
 
 // Whether one of the real, effective, saved and file system uids in the text of /proc/PID/status is in `uids`. Nothing:
 // the text does not say.

@@ -44,6 +44,33 @@ TEST(Sweep, TakesBackWhatIsAboveTheUsersOwnAndNotAboveWhatWasGiven) {
     EXPECT_FALSE(sweep.too_high({RLIM_INFINITY, RLIM_INFINITY}));
 }
 
+TEST(Sweep, AThreadIsReadBehindANameOfAnyCharacters) {
+    const std::string rest = " 1 2 3 0 -1 4194560 10 0 0 0 70 25 0 0 20 0 1 0 12345 1000 20 18446744073709551615 1 1";
+
+    const auto running = parse_thread("7 (a) S (b) R" + rest);
+    const auto waiting = parse_thread("7 (sh) D" + rest);
+    const auto sleeping = parse_thread("7 (sh) S" + rest);
+
+    ASSERT_TRUE(running && waiting && sleeping);
+    EXPECT_EQ(running->ran, 95U);
+    EXPECT_EQ(running->started, 12345U);
+    EXPECT_TRUE(running->may_fork());
+    EXPECT_TRUE(waiting->may_fork());
+    EXPECT_FALSE(sleeping->may_fork());
+}
+
+TEST(Sweep, WhatIsNoThreadsTextIsNone) {
+    for (const char* text : {"", "7 (sh)", "7 (sh) ", "7 (sh) R", "7 (sh) R 1 2 x", "7 sh R 1 2 3"}) {
+        EXPECT_FALSE(parse_thread(text)) << text;
+    }
+}
+
+TEST(Sweep, AForkTakesLongerTheMoreItHasToCopy) {
+    EXPECT_EQ(longest_fork("Name:\tx\nVmPTE:\t     128 kB\nVmSwap:\t 0 kB\n"), 300U);
+    EXPECT_EQ(longest_fork("Name:\tx\nVmPTE:\t 1048576 kB\n"), 300U + 4096U);
+    EXPECT_EQ(longest_fork("Name:\tVmPTE: 7\n"), 300U);
+}
+
 TEST(Sweep, UidsAreTheUsersOwnAndItsSubordinateOnes) {
     const auto uids = uids_of(1000, "root:x:0:0::\nalice:x:1000:1000::\nbob:x:1001:1001::\n",
                               "bob:300000:10\nalice:100000:65536\n1000:500:1\n1001:600:1\nalice:rubbish\n");

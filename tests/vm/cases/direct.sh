@@ -290,6 +290,19 @@ inherited() {
     expect 0 "nothing is reserved" reserved_is 1000 0
     expect 0 "nobody has its limit" none_above "$own"
     end_forked
+
+    echo "== A fork that was begun before brings forth a child that has it still"
+    rm /tmp/no-chain
+    start_direct alice 11MiB $edu_a
+    ask "fork slow" forked "a child whose forks take long"
+    stop_agent
+    expect 124 "as long as it forks it is found, or the account is charged" timeout 20 bash -c \
+        "$(declare -f none_above limit_of reserved reserved_is); while none_above $own || reserved_is 1000 $raised; do sleep 0.2; done"
+    touch /tmp/no-chain
+    eventually 120 "when it stops it is found, and the lease ends" no_leases
+    sleep 3 # nobody may come to light after this
+    expect 0 "nobody has its limit" none_above "$own"
+    end_forked
 }
 
 roots() {

@@ -6,7 +6,8 @@ fork KIND | quit
 park PATH: has the keeper hold that file | burst COUNT PATH: asks so often with it, without reading an answer
 Each answers with one line. N counts devices from 0; WHAT is lease, iommu or a device's number.
 fork leaves a child behind that outlives this one, and its number in /tmp/forked.KIND: plain; lower, with a page less than
-the hard limit; subordinate, which waits for a uid_map and becomes its 0; chain, which forks and exits until there is /tmp/no-chain."""
+the hard limit; subordinate, which waits for a uid_map and becomes its 0; chain, which forks and exits until there is
+/tmp/no-chain; slow, which does so with as much to copy for each fork as a user can make without much memory."""
 import ctypes
 import fcntl
 import mmap
@@ -80,6 +81,16 @@ def become_subordinate():
     os.setresuid(0, 0, 0)
 
 
+def many_areas():
+    """As many as a process may have (vm.max_map_count): a fork copies each."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    pages = mmap.mmap(-1, 64000 * mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+    for page in range(0, 64000, 2):
+        libc.mprotect(ctypes.c_void_p(address + page * mmap.PAGESIZE), mmap.PAGESIZE, mmap.PROT_READ)
+    return pages
+
+
 def fork(kind):
     started, at_work = os.pipe()
     if os.fork() == 0:
@@ -93,10 +104,11 @@ def fork(kind):
             file.write(f"{os.getpid()}\n")
         for number in (0, 1, 2):
             os.dup2(os.open("/dev/null", os.O_RDWR), number)
+        areas = many_areas() if kind == "slow" else None
         os.write(at_work, b"x")
         if kind == "subordinate":
             become_subordinate()
-        while kind == "chain" and not os.path.exists("/tmp/no-chain"):
+        while kind in ("chain", "slow") and not os.path.exists("/tmp/no-chain"):
             if os.fork() > 0:
                 os._exit(0)
         while True:
