@@ -285,7 +285,10 @@ TEST(BeyondBoundsOfAnExtension, IsRefusedAndTheLeaseGoesOn) {
     const VaultProcess vault(IOMMUD_FAKE_LIBEXEC);
     const auto monitor = vault.greeted();
     const ipc::Channel delivery = ask_for(monitor.channel, a_grant(1));
-    ASSERT_TRUE(next<ipc::GrantResult>(monitor.channel));
+    ipc::Packet packet;
+    ASSERT_TRUE(next<ipc::GrantResult>(monitor.channel, &packet));
+    const ipc::Channel control(std::move(packet.fds.at(0)));
+    ASSERT_TRUE(next<ipc::KeeperReport>(control)) << "it does not come to be a keeper";
 
     for (const std::vector<PciAddress>& devices :
          {std::vector<PciAddress>{}, std::vector<PciAddress>{edu}, std::vector<PciAddress>(33, edu)}) {
