@@ -25,6 +25,7 @@ namespace {
 constexpr int clean_passes = 3;  // each by itself shows what is to be shown
 constexpr int most_busy_passes = 64;
 constexpr int pause_ms = 50;
+constexpr std::size_t most_threads = 65536;  // of one user's that run at once: some 10 MiB
 constexpr std::chrono::seconds longest_sweep{60};
 
 std::optional<pid_t> number_in(std::string_view name) {
@@ -115,12 +116,13 @@ std::optional<Seen> pass(const Sweep& sweep, const std::vector<UidRange>& uids) 
 class Forks {
   public:
     explicit Forks(const std::vector<UidRange>& uids) {
-        static_cast<void>(for_each_process([this, &uids](pid_t pid) {
+        const bool read = for_each_process([this, &uids](pid_t pid) {
             const std::string status = read_proc(fmt::format("/proc/{}/status", pid));
             if (pid != ::getpid() && is_of(status, uids).value_or(false)) {
                 add(pid, longest_fork(status));
             }
-        }));
+        });
+        all_known_ = all_known_ && read;
     }
     // Whether one of them may still be in the same call. Looks again.
     [[nodiscard]] bool any_left() {
@@ -129,7 +131,7 @@ class Forks {
             return !now || now->started != thread.first.started || !now->may_fork() ||
                    now->ran - thread.first.ran >= thread.longest;
         });
-        return !threads_.empty();
+        return !all_known_ || !threads_.empty();
     }
 
   private:
@@ -141,15 +143,22 @@ class Forks {
     void add(pid_t pid, std::uint64_t longest) {
         const std::string folder = fmt::format("/proc/{}/task", pid);
         const std::unique_ptr<DIR, int (*)(DIR*)> tasks(::opendir(folder.c_str()), ::closedir);
+        if (!tasks && errno != ENOENT && errno != ESRCH) {  // those: it has exited
+            all_known_ = false;
+        }
         while (const dirent* entry = tasks ? ::readdir(tasks.get()) : nullptr) {  // NOLINT(concurrency-mt-unsafe)
             const std::string stat = fmt::format("{}/{}/stat", folder, entry->d_name);
             const auto now = number_in(entry->d_name) ? parse_thread(read_proc(stat)) : std::nullopt;
             if (now && now->may_fork()) {
-                threads_.push_back({stat, *now, longest});
+                all_known_ = all_known_ && threads_.size() < most_threads;
+                if (all_known_) {
+                    threads_.push_back({stat, *now, longest});
+                }
             }
         }
     }
     std::vector<Thread> threads_;
+    bool all_known_ = true;  // else nothing shows that there are no others: the sweep is not clean
 };
 
 }  // namespace

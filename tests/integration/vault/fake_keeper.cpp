@@ -43,7 +43,7 @@ int main() {
                 return 7;
             }
             if (!stays) {
-                return end->kill_holder ? 3 : 0;  // as ExitCode::left
+                return 0;
             }
             static_cast<void>(control.send(ipc::KeeperReport{LeaseState::releasing, 0, 0, {}}));
         } else {
