@@ -9,6 +9,9 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include "daemon/base/unique_fd.hpp"
 
@@ -46,10 +49,25 @@ inline Lingering lingering() {
 // be the last one, and the test waits.
 class Stopped {
   public:
-    explicit Stopped(pid_t pid) : pid_(pid) { ::kill(pid_, SIGSTOP); }
+    // Returns when it does: kill(2) returns before, and a signal that comes in between would still end it.
+    explicit Stopped(pid_t pid) : pid_(pid) {
+        ::kill(pid_, SIGSTOP);
+        constexpr int most_looks = 5000;
+        int looks = 0;
+        while (state() != 'T' && ++looks < most_looks) {
+            ::usleep(1000);
+        }
+        EXPECT_LT(looks, most_looks) << "it does not stop";
+    }
     void go_on() const { ::kill(pid_, SIGCONT); }
 
   private:
+    [[nodiscard]] char state() const {
+        std::ifstream file("/proc/" + std::to_string(pid_) + "/stat");
+        const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+        const std::size_t name = text.rfind(')');
+        return name == std::string::npos || name + 2 >= text.size() ? '?' : text[name + 2];
+    }
     pid_t pid_;
 };
 

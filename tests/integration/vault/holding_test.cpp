@@ -8,6 +8,7 @@
 #include <csignal>
 #include <vector>
 
+#include "tests/integration/lingering.hpp"
 #include "tests/integration/vault/vault_process.hpp"
 
 namespace iommud::test {
@@ -341,7 +342,7 @@ TEST(VaultStop, DoesNotWaitForKeepersWhoseDmaHasEnded) {
     ASSERT_EQ(lease.control.send(ipc::TakeBack{.grace_usec = 0, .reason = "stays E", .kill_holder = false}),
               SendResult::sent);
     ASSERT_TRUE(next<ipc::KeeperReport>(lease.control)) << "it has told the vault";
-    ASSERT_EQ(::kill(*keeper, SIGSTOP), 0);  // it hears neither a signal nor its lifeline
+    const Stopped it_hears_neither_a_signal_nor_its_lifeline(*keeper);
 
     const int status = vault.stop();
 

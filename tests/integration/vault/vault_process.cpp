@@ -51,6 +51,14 @@ bool hangs_up(const ipc::Channel& channel) {
     return readable(channel.fd()) && channel.receive(packet) == ipc::ReceiveResult::closed;
 }
 
+bool is_dropped(const ipc::Channel& vault) {
+    ipc::Packet packet;
+    do {
+        packet = next_packet(vault);
+    } while (!packet.bytes.empty());
+    return vault.send(ipc::KillChild{}) == ipc::SendResult::closed;
+}
+
 bool exits(BorrowedFd pidfd) {
     return readable(pidfd);
 }

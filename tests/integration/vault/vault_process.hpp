@@ -32,6 +32,8 @@ std::optional<Message> next(const ipc::Channel& channel, ipc::Packet* with = nul
 
 // True when the other side closes `channel` before it sends anything.
 bool hangs_up(const ipc::Channel& channel);
+// Reads until the vault hangs up; false when it does not.
+bool is_dropped(const ipc::Channel& vault);
 // True when the process behind `pidfd` is gone in time.
 bool exits(BorrowedFd pidfd);
 // Of a process that has no stat file to trust: the first process whose parent is `parent` and name is `name`.
