@@ -13,7 +13,7 @@ constexpr std::array<const char*, error_code_count> names{
     "org.iommud1.Error.LeaseLimit",        "org.iommud1.Error.DeviceLimit",     "org.iommud1.Error.UnsupportedMode",
     "org.iommud1.Error.KernelUnsupported", "org.iommud1.Error.InvalidArgument", "org.iommud1.Error.InvalidMemory",
     "org.iommud1.Error.NoSuchLease",       "org.iommud1.Error.LeaseRevoked",    "org.iommud1.Error.PolicyInvalid",
-    "org.iommud1.Error.Draining",
+    "org.iommud1.Error.Draining",          "org.iommud1.Error.DeviceRefused",
 };
 
 }  // namespace

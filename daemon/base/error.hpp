@@ -25,8 +25,9 @@ enum class ErrorCode : std::uint32_t {
     lease_revoked = 13,
     policy_invalid = 14,
     draining = 15,
+    device_refused = 16,  // the device may not be lent, or the kernel refuses it: the same request fails again
 };
-inline constexpr std::uint32_t error_code_count = 16;
+inline constexpr std::uint32_t error_code_count = 17;
 
 struct Error {
     ErrorCode code = ErrorCode::internal;

@@ -1,6 +1,9 @@
 #include "daemon/base/pci_address.hpp"
 
+#include <algorithm>
 #include <charconv>
+
+#include "daemon/base/uuid.hpp"
 
 namespace iommud {
 namespace {
@@ -45,6 +48,17 @@ std::optional<PciAddress> PciAddress::parse(std::string_view text) {
         return std::nullopt;
     }
     return address;
+}
+
+std::optional<PciAddress> PciAddress::parse_name(std::string_view text) {
+    std::string colons(text.substr(0, sizeof("00000000:00:00.0")));
+    std::replace(colons.begin(), colons.end(), '-', ':');
+    return parse(colons);
+}
+
+const char* why_no_address(std::string_view text) {
+    return parse_uuid(text) ? "is a mediated device, and those are not leased"
+                            : "is no PCI address; one looks like 0000:81:00.0";
 }
 
 std::string PciAddress::text() const {

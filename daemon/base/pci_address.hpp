@@ -19,6 +19,12 @@ struct PciAddress {
     // Exactly the kernel's form: lower-case hex digits, at least four for the domain. No abbreviation.
     [[nodiscard]] static std::optional<PciAddress> parse(std::string_view text);
     [[nodiscard]] std::string text() const;
+
+    // As parse(), and with a dash for each colon, for tools that split names at colons: what users write.
+    [[nodiscard]] static std::optional<PciAddress> parse_name(std::string_view text);
 };
+
+// Why parse_name() takes `text` for no address: "is no PCI address; ...", to follow the text itself.
+[[nodiscard]] const char* why_no_address(std::string_view text);
 
 }  // namespace iommud

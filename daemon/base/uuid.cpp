@@ -27,4 +27,17 @@ std::optional<Uuid> parse_uuid(std::string_view text) {
     return uuid;
 }
 
+std::string uuid_text(const Uuid& uuid) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string text;
+    for (const std::uint8_t byte : uuid) {
+        if (text.size() == 8 || text.size() == 13 || text.size() == 18 || text.size() == 23) {
+            text += '-';
+        }
+        text += digits[byte >> 4U];
+        text += digits[byte & 0xfU];
+    }
+    return text;
+}
+
 }  // namespace iommud

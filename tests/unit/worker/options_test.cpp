@@ -133,7 +133,7 @@ TEST(Addresses, AreReadInOrder) {
 TEST(Addresses, OneThatIsNoneIsShownEscaped) {
     const auto message = refusal(parse_addresses(std::vector<std::string>{"../../etc/\x01"}));
 
-    EXPECT_EQ(message, R"('../../etc/\x01' is no PCI address; one looks like '0000:81:00.0')");
+    EXPECT_EQ(message, R"('../../etc/\x01' is no PCI address; one looks like 0000:81:00.0)");
 }
 
 TEST(Addresses, NoneTwiceAndTooManyAreRefused) {
