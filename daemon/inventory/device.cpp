@@ -1,5 +1,7 @@
 #include "daemon/inventory/device.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -40,6 +42,12 @@ std::optional<std::string> why_unsafe(const Device& device) {
     }
     if (device.iommu_group < 0) {
         return address + " has no IOMMU group";
+    }
+    if (device.unassigned_bar >= 0) {
+        return fmt::format(
+            "BAR {} of {} has no address, so that the kernel cannot enable it; look for \"above 4G "
+            "decoding\" in the firmware's settings, or boot with pci=realloc",
+            device.unassigned_bar, address);
     }
     return std::nullopt;
 }

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <filesystem>
 
+#include "daemon/base/pci_path.hpp"
+
 namespace iommud {
 namespace {
 
@@ -27,6 +29,22 @@ class Reading {
         }
         if (const auto node = text("numa_node")) {
             device_.numa_node = std::max(-1, parse_decimal_attribute(*node).value_or(-1));
+        }
+    }
+
+    // Where it is plugged in. A slot is that of the device, or of the nearest bridge above it.
+    void place(const Slots& slots) {
+        const Attribute link = sysfs_.link_target(directory_);
+        device_.path = pci_path_of(link.text).value_or("");
+        const path folders(link.text);
+        for (const path& part : folders) {
+            const std::string name = part.string();
+            if (const auto slot = slots.find(name.substr(0, name.rfind('.'))); slot != slots.end()) {
+                device_.slot = slot->second;
+            }
+        }
+        if (device_.slot.empty()) {
+            device_.slot = printable(text("label").value_or(""));
         }
     }
 
@@ -72,26 +90,36 @@ class Reading {
         device_.cdev_node = sysfs_.exists(directory_ / "vfio-dev" / names.front() / "dev") == Found::yes;
     }
 
+    // A line for each resource: start, end and flags (resource_show). The kernel does not enable a device one of whose
+    // first six, its base address registers, is unset (pci_enable_resources).
+    void resources() {
+        constexpr int bars = 6;
+        constexpr std::uint64_t unset = 0x20000000;  // IORESOURCE_UNSET
+        const auto lines = text("resource");
+        std::string_view rest = lines ? std::string_view(*lines) : std::string_view();
+        for (int bar = 0; bar < bars && !rest.empty() && device_.unassigned_bar < 0; ++bar) {
+            const std::string_view line = rest.substr(0, rest.find('\n'));
+            rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+            std::uint64_t flags = 0;
+            const std::size_t at = line.rfind(" 0x");
+            if (at != std::string_view::npos) {
+                std::from_chars(line.data() + at + 3, line.data() + line.size(), flags, 16);
+            }
+            device_.unassigned_bar = (flags & unset) != 0 ? bar : -1;
+        }
+    }
+
     void capabilities() {
         auto& all = device_.capabilities;
-        if (const auto methods = text("reset_method"); methods && !methods->empty()) {
-            for (std::size_t at = 0; at < methods->size();) {
-                const std::size_t end = std::min(methods->find(' ', at), methods->size());
-                if (end > at) {
-                    all.push_back("reset:" + printable(std::string_view(*methods).substr(at, end - at)));
-                }
-                at = end + 1;
-            }
-        } else if (there("reset")) {
-            all.emplace_back("reset");
-        }
+        resets();
         if (const auto vfs = text("sriov_totalvfs"); vfs && parse_decimal_attribute(*vfs).value_or(0) > 0) {
             all.emplace_back("sriov");
         }
         if (const auto vga = text("boot_vga"); vga && *vga == "1") {
             all.emplace_back("boot_vga");
         }
-        if (there("physfn")) {
+        if (const Attribute link = sysfs_.link_name(directory_ / "physfn"); link.found == Found::yes) {
+            device_.physical_function = PciAddress::parse(link.text);
             all.emplace_back("vf");
         }
         if (there("max_link_speed")) {  // the PCI Express attributes exist; reading them would ask the device
@@ -101,6 +129,26 @@ class Reading {
     }
 
   private:
+    // By itself, or by the bridge above it, which resets all of its bus. Kernels before 5.15 do not name the methods.
+    void resets() {
+        const auto methods = text("reset_method");
+        std::string_view rest = methods ? std::string_view(*methods) : std::string_view();
+        bool own = !methods && there("reset");
+        if (own) {
+            device_.capabilities.emplace_back("reset");
+        }
+        while (!rest.empty()) {
+            const std::string_view method = rest.substr(0, rest.find(' '));
+            rest.remove_prefix(std::min(rest.size(), method.size() + 1));
+            if (!method.empty()) {
+                device_.capabilities.push_back("reset:" + printable(method));
+                own = true;
+            }
+        }
+        if (!own && device_.path.find('/') != std::string::npos) {
+            device_.capabilities.emplace_back("bus_reset");
+        }
+    }
     void unreadable(const char* attribute) {
         if (device_.could_read(attribute)) {
             device_.unreadable.emplace_back(attribute);
@@ -138,7 +186,19 @@ class Reading {
 
 }  // namespace
 
-std::optional<Device> read_device(const SysfsReader& sysfs, PciAddress address) {
+Slots read_slots(const SysfsReader& sysfs) {
+    Slots slots;
+    std::vector<std::string> names;
+    static_cast<void>(sysfs.list("bus/pci/slots", names));
+    for (const std::string& name : names) {
+        if (const Attribute at = sysfs.attribute(path("bus/pci/slots") / name / "address"); at.found == Found::yes) {
+            slots.emplace(at.text, printable(name));
+        }
+    }
+    return slots;
+}
+
+std::optional<Device> read_device(const SysfsReader& sysfs, PciAddress address, const Slots& slots) {
     const path directory = path("bus/pci/devices") / address.text();
     if (sysfs.exists(directory) == Found::missing) {
         return std::nullopt;
@@ -147,9 +207,11 @@ std::optional<Device> read_device(const SysfsReader& sysfs, PciAddress address) 
     device.address = address;
     Reading reading(sysfs, directory, device);
     reading.identity();
+    reading.place(slots);
     reading.driver();
     reading.group();
     reading.vfio();
+    reading.resources();
     reading.capabilities();
     return device;
 }

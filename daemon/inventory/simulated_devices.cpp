@@ -153,7 +153,7 @@ std::optional<std::uint16_t> id(Members& members, const char* key) {
 Result<Device> parse_device(const Json& json, std::size_t index) {
     Members members(json, fmt::format("/devices/{}", index));
     members.only({"address", "vendor", "device", "subsystem_vendor", "subsystem_device", "class", "group", "driver",
-                  "numa_node", "name", "capabilities", "noiommu"});
+                  "numa_node", "name", "capabilities", "noiommu", "faults"});
     members.required({"address", "vendor", "device", "class"});
     Device device;
     if (const auto address = PciAddress::parse(members.text("address", ""))) {
@@ -171,6 +171,7 @@ Result<Device> parse_device(const Json& json, std::size_t index) {
     device.numa_node = members.number("numa_node");
     device.name = members.text("name", "");
     device.capabilities = members.texts("capabilities");
+    device.faults = members.texts("faults");
     device.noiommu_group = members.flag("noiommu");
     device.bridge_or_port = (device.class_code && *device.class_code >> 8 == 0x0604) || device.driver == "pcieport";
     if (!members.error().empty()) {

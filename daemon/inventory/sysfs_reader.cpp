@@ -58,18 +58,23 @@ Attribute SysfsReader::attribute(const std::filesystem::path& relative) const {
     return {Found::yes, std::string(buffer.data(), size)};
 }
 
-Attribute SysfsReader::link_name(const std::filesystem::path& relative) const {
+Attribute SysfsReader::link_target(const std::filesystem::path& relative) const {
     std::array<char, most_bytes> buffer;
     const ssize_t size = ::readlink((root_ / relative).c_str(), buffer.data(), buffer.size());
     if (size < 0) {
         return {found_of(errno), {}};
     }
-    const std::string_view target(buffer.data(), static_cast<std::size_t>(size));
-    const std::string_view name = target.substr(target.rfind('/') + 1);  // npos + 1 is 0: all of it
-    if (name.empty() || name == ".." || name == "." || target.size() == buffer.size()) {
-        return {Found::unreadable, {}};
+    const auto length = static_cast<std::size_t>(size);
+    return length == buffer.size() ? Attribute() : Attribute{Found::yes, std::string(buffer.data(), length)};
+}
+
+Attribute SysfsReader::link_name(const std::filesystem::path& relative) const {
+    Attribute link = link_target(relative);
+    link.text.erase(0, link.text.rfind('/') + 1);  // npos + 1 is 0: nothing
+    if (link.found == Found::yes && (link.text.empty() || link.text == ".." || link.text == ".")) {
+        return {};
     }
-    return {Found::yes, std::string(name)};
+    return link;
 }
 
 Found SysfsReader::exists(const std::filesystem::path& relative) const {

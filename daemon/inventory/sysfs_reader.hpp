@@ -29,6 +29,9 @@ class SysfsReader {
     // The last component of where a link points.
     [[nodiscard]] Attribute link_name(const std::filesystem::path& relative) const;
 
+    // Where a link points, as it is written.
+    [[nodiscard]] Attribute link_target(const std::filesystem::path& relative) const;
+
     // Whether a file, a directory or the target of a link is there.
     [[nodiscard]] Found exists(const std::filesystem::path& relative) const;
 

@@ -1,7 +1,11 @@
 #include "daemon/inventory/inventory.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <vector>
 
 #include "daemon/inventory/simulated_devices.hpp"
 #include "tests/unit/inventory/fake_sysfs.hpp"
@@ -45,6 +49,29 @@ TEST(Inventory, HasEveryDeviceInTheOrderOfAddresses) {
     EXPECT_THAT(addresses(inventory->group_members(3)), ElementsAre(at(one), at(two)));
     EXPECT_TRUE(inventory->group_members(5).empty());
     EXPECT_TRUE(inventory->group_members(-1).empty());
+}
+
+TEST(Inventory, ASerialNumberIsThatOfTheDeviceWhichItWasLeftFor) {
+    const FakeSysfs sysfs;
+    const FakeSysfs serials;
+    for (const char* device : {one, two, three}) {
+        sysfs.add_device(device, 3);
+    }
+    const auto inventory = Inventory::scan(sysfs.root(), {}, serials.root());
+    const auto left = [&](const char* of, const char* device, const std::string& number) {
+        struct stat folder {};
+        ::stat((sysfs.root() / "bus/pci/devices" / of).c_str(), &folder);
+        serials.write(device, fmt::format("{} {}\n", folder.st_ino, number));
+        return inventory->serial_number(*inventory->find(at(device)));
+    };
+
+    EXPECT_EQ(inventory->serial_number(*inventory->find(at(one))), std::nullopt);
+    EXPECT_EQ(left(one, one, "52-54-00-ff-ff-12-34-56"), "52-54-00-ff-ff-12-34-56");
+    EXPECT_EQ(left(two, two, "none"), "");
+    EXPECT_EQ(left(one, three, "52-54-00-ff-ff-12-34-56"), std::nullopt);
+    EXPECT_EQ(left(one, one, "52-54-00-ff-ff-12-34-5"), std::nullopt);
+    serials.write(one, "");
+    EXPECT_EQ(inventory->serial_number(*inventory->find(at(one))), std::nullopt);
 }
 
 TEST(Inventory, WithoutAListOfDevicesThereIsNone) {
@@ -118,7 +145,7 @@ TEST(Inventory, AMemberThatLeftNoLongerCounts) {
 
     const Diff diff = inventory->refresh(at(two));
 
-    EXPECT_EQ(diff, (Diff{{}, {}, {at(two)}}));
+    EXPECT_EQ(diff, (Diff{{}, {at(one)}, {at(two)}})) << "what the other one's end means for it is not said";
     EXPECT_TRUE(inventory->viable(3));
     EXPECT_THAT(addresses(inventory->group_members(3)), ElementsAre(at(one)));
 }
@@ -258,6 +285,102 @@ TEST(Inventory, ADevicesOwnReasonStandsWhenTheHostIsSafe) {
 
     EXPECT_EQ(inventory->host_unsafe_reason(), std::nullopt);
     EXPECT_EQ(inventory->unsafe_reason(*inventory->find(at(one))), "0000:00:04.0 has no IOMMU group");
+}
+
+TEST(Inventory, ADriverInTheGroupIsAChangeOfTheOthersToo) {
+    const FakeSysfs sysfs;
+    sysfs.add_device(one, 3);
+    sysfs.add_device(two, 3);
+    sysfs.add_device(three, 4);
+    auto inventory = Inventory::scan(sysfs.root());
+
+    sysfs.bind(two, "e1000e");
+    const Diff bound = inventory->refresh(at(two));
+    sysfs.bind_vfio(two, "vfio0");
+    const Diff given = inventory->refresh(at(two));
+
+    EXPECT_EQ(bound, (Diff{{}, {at(one), at(two)}, {}}));
+    EXPECT_EQ(given, (Diff{{}, {at(one), at(two)}, {}}));
+}
+
+// As iommu_group_show_resv_regions writes them.
+std::optional<std::string> unsafe_with_regions(const char* text) {
+    const FakeSysfs sysfs;
+    sysfs.add_device(one, 3);
+    sysfs.write("kernel/iommu_groups/3/reserved_regions", text);
+    const auto inventory = Inventory::scan(sysfs.root());
+    return inventory->unsafe_reason(*inventory->find(at(one)));
+}
+
+TEST(Inventory, ARegionThatFirmwareWantsMappedMakesItsGroupUnsafe) {
+    const auto reason = unsafe_with_regions(
+        "0x00000000000e0000 0x00000000000fffff direct\n"
+        "0x00000000fee00000 0x00000000feefffff msi\n");
+
+    ASSERT_TRUE(reason);
+    EXPECT_THAT(*reason, HasSubstr("0x00000000000e0000 to 0x00000000000fffff"));
+    EXPECT_THAT(*reason, HasSubstr("RMRR"));
+}
+
+TEST(Inventory, OtherReservedRegionsDoNot) {
+    EXPECT_EQ(unsafe_with_regions("0x00000000000e0000 0x00000000000fffff direct-relaxable\n"
+                                  "0x00000000fee00000 0x00000000feefffff msi\n"
+                                  "0x000000fd00000000 0x000000ffffffffff reserved\n"),
+              std::nullopt);
+    EXPECT_EQ(unsafe_with_regions(""), std::nullopt);
+    EXPECT_EQ(unsafe_with_regions("direct"), std::nullopt);
+}
+
+TEST(Inventory, RegionsThatCannotBeReadAreNotTakenForNone) {
+    const FakeSysfs sysfs;
+    sysfs.add_device(one, 3);
+    std::filesystem::create_directories(sysfs.root() / "kernel/iommu_groups/3/reserved_regions");
+    const auto inventory = Inventory::scan(sysfs.root());
+
+    EXPECT_THAT(inventory->unsafe_reason(*inventory->find(at(one))).value_or(""), HasSubstr("cannot be read"));
+}
+
+// The host's reason when these are the names of its interrupts' chips.
+std::optional<std::string> unsafe_with_chips(const std::vector<const char*>& chips) {
+    const FakeSysfs sysfs;
+    for (std::size_t i = 0; i < chips.size(); ++i) {
+        sysfs.write("kernel/irq/" + std::to_string(i) + "/chip_name", chips[i]);
+    }
+    return Inventory::scan(sysfs.root())->host_unsafe_reason();
+}
+
+TEST(Inventory, InterruptsThatAreNotRemappedMakeEveryDeviceUnsafe) {
+    EXPECT_THAT(unsafe_with_chips({"IO-APIC\n", "PCI-MSI-0000:00:1f.2\n"}).value_or(""),
+                HasSubstr("interrupt remapping"));
+    EXPECT_THAT(unsafe_with_chips({"PCI-MSIX-0000:00:03.0\n"}).value_or(""), HasSubstr("intremap=off"));
+}
+
+TEST(Inventory, InterruptsThatAreRemappedOrOfAnotherKindDoNot) {
+    EXPECT_EQ(unsafe_with_chips({"IR-IO-APIC\n", "PCI-MSI-0000:00:1f.2\n", "IR-PCI-MSI-0000:00:02.0\n"}), std::nullopt);
+    EXPECT_EQ(unsafe_with_chips({"IO-APIC\n", "\n"}), std::nullopt);
+    EXPECT_EQ(unsafe_with_chips({"GICv3\n", "ITS-PCI-MSI-0000:00:02.0\n"}), std::nullopt);
+    EXPECT_EQ(unsafe_with_chips({}), std::nullopt);
+}
+
+TEST(Inventory, AVfTokenIsForWhatTakesPartInSriovThroughVfio) {
+    const FakeSysfs sysfs;
+    sysfs.add_device(one, 3);
+    sysfs.add_device(two, 4);
+    sysfs.add_device(three, 5);
+    sysfs.set(one, "sriov_totalvfs", "7\n");
+    sysfs.link(two, "physfn", sysfs.root() / "bus/pci/devices" / one);
+    auto inventory = Inventory::scan(sysfs.root());
+    const auto takes = [&inventory](const char* address) {
+        return inventory->takes_vf_token(*inventory->find(at(address)));
+    };
+
+    EXPECT_TRUE(takes(one));
+    EXPECT_FALSE(takes(two)) << "its physical function is the host's";
+    EXPECT_FALSE(takes(three));
+
+    sysfs.bind_vfio(one, "vfio0");
+    (void)inventory->refresh(at(one));
+    EXPECT_TRUE(takes(two));
 }
 
 TEST(Inventory, ASimulatedOneHasItsDevicesForEver) {

@@ -234,6 +234,27 @@ TEST(ReadDevice, ResetWithoutMethodsIsForKernelsThatDoNotNameThem) {
     EXPECT_THAT(read(sysfs).capabilities, ElementsAre("reset"));
 }
 
+TEST(ReadDevice, AnEmptyListOfMethodsIsNoReset) {
+    const FakeSysfs sysfs;
+    sysfs.add_device(edu, 3);
+    sysfs.set(edu, "reset", "");
+    sysfs.set(edu, "reset_method", "\n");
+
+    EXPECT_THAT(read(sysfs).capabilities, ElementsAre());
+}
+
+TEST(ReadDevice, OneWithoutAResetOfItsOwnIsResetWithTheBusBelowItsBridge) {
+    const FakeSysfs sysfs;
+    const std::filesystem::path below = std::filesystem::path("devices/pci0000:00/0000:00:1c.4") / edu;
+    sysfs.write(below / "vendor", "0x8086\n");
+    std::filesystem::create_directories(sysfs.root() / "bus/pci/devices");
+    std::filesystem::create_directory_symlink("../../.." / below, sysfs.root() / "bus/pci/devices" / edu);
+
+    EXPECT_THAT(read(sysfs).capabilities, ElementsAre("bus_reset"));
+    sysfs.write(below / "reset_method", "flr\n");
+    EXPECT_THAT(read(sysfs).capabilities, ElementsAre("reset:flr"));
+}
+
 TEST(ReadDevice, NamesFromTheKernelArePrintable) {
     const FakeSysfs sysfs;
     sysfs.add_device(edu, 3);
@@ -257,6 +278,46 @@ TEST(ParseAttribute, DecimalHasNothingAroundIt) {
     for (const char* text : {"", "+1", "1 ", "2147483648", "0x1", "one"}) {
         EXPECT_EQ(parse_decimal_attribute(text), std::nullopt) << text;
     }
+}
+
+TEST(ReadDevice, ABarWithoutAnAddressKeepsItFromBeingEnabled) {
+    const FakeSysfs sysfs;
+    sysfs.add_device(edu, 3);
+    sysfs.set(edu, "resource",
+              "0x00000000fea00000 0x00000000feafffff 0x0000000000040200\n"
+              "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
+              "0x0000000000000000 0x0000000fffffffff 0x000000002014220c\n");
+
+    const Device device = read(sysfs);
+
+    EXPECT_EQ(device.unassigned_bar, 2);
+    EXPECT_THAT(why_unsafe(device).value_or(""), HasSubstr("BAR 2 of 0000:00:04.0"));
+    EXPECT_THAT(why_unsafe(device).value_or(""), HasSubstr("above 4G decoding"));
+}
+
+TEST(ReadDevice, ARomWithoutAnAddressDoesNot) {
+    const FakeSysfs sysfs;
+    sysfs.add_device(edu, 3);
+    const std::string bar = "0x00000000fea00000 0x00000000feafffff 0x0000000000040200\n";
+    sysfs.set(edu, "resource", bar + bar + bar + bar + bar + bar + "0x0 0xffff 0x0000000020046200\n");
+
+    EXPECT_EQ(read(sysfs).unassigned_bar, -1);
+    EXPECT_EQ(why_unsafe(read(sysfs)), std::nullopt);
+}
+
+TEST(ReadDevice, ThePlaceIsTheWayFromTheRootBusAndTheFirmwaresName) {
+    const FakeSysfs sysfs;
+    sysfs.add_device(edu, 3);
+    sysfs.set(edu, "label", "Onboard LAN\n");
+    const Device on_board = read(sysfs);
+    sysfs.write("bus/pci/slots/5-1/address", "0000:00:04\n");
+    sysfs.write("bus/pci/slots/6/address", "0000:00:05\n");
+    const SysfsReader reader(sysfs.root());
+    const auto in_slot = read_device(reader, at(edu), read_slots(reader));
+
+    EXPECT_EQ(on_board.path, "00:04.0");
+    EXPECT_EQ(on_board.slot, "Onboard LAN");
+    EXPECT_EQ(in_slot->slot, "5-1");
 }
 
 }  // namespace
