@@ -1,5 +1,6 @@
 #include "policy/address_glob.hpp"
 
+#include <algorithm>
 #include <vector>
 
 namespace iommud::policy {
@@ -83,8 +84,10 @@ AddressGlob::Fixed fixed_parts(std::string_view glob) {
 
 }  // namespace
 
-std::optional<AddressGlob> AddressGlob::parse(std::string_view text, Fault& fault) {
+std::optional<AddressGlob> AddressGlob::parse(std::string_view written, Fault& fault) {
     constexpr std::size_t longest = 32;
+    std::string text(written.substr(0, longest + 1));
+    std::replace(text.begin(), text.end(), '-', ':');
     if (text.empty() || text.size() > longest || text.find_first_not_of("0123456789abcdef:.*?") != text.npos) {
         fault = Fault::characters;
         return std::nullopt;

@@ -14,7 +14,7 @@ class AddressGlob {
     enum class Fault { characters, matches_nothing };
 
     // Nothing, and `fault` set, for characters that stand in no address, and for a pattern that no address can match:
-    // "81:00.0", which forgets the domain, would be a rule that quietly never holds.
+    // "81:00.0", which forgets the domain, would be a rule that quietly never holds. A dash is as good as a colon.
     [[nodiscard]] static std::optional<AddressGlob> parse(std::string_view text, Fault& fault);
 
     // `text` is address.text(), computed once for many patterns.

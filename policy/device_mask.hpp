@@ -16,8 +16,8 @@ struct DeviceWords {
     AttributeWords known;
 };
 
-// Whether `pattern` matches, but for an address that only AddressGlob can tell: then true. An attribute that could not
-// be read matches a deny's pattern and not an allow's.
+// Whether `pattern` matches, but for texts, and an address that only AddressGlob can tell: then true. An attribute that
+// could not be read matches a deny's pattern and not an allow's.
 [[nodiscard]] inline bool may_match(const DeviceMask& pattern, const DeviceWords& device, Effect effect) {
     const auto wrong = [effect](std::uint64_t wanted, std::uint64_t mask, std::uint64_t value, std::uint64_t known) {
         const std::uint64_t differs = (wanted ^ value) & mask & known;

@@ -42,7 +42,7 @@ struct Decision {
 };
 
 // In this order: no device is asked for (invalid_argument); a deny matches, or no one allow rule covers subject and
-// devices (access_denied); none of those that do covers the mode (unsupported_mode), or then the memory (memory_limit);
+// devices (access_denied); none of those that do covers the mode (access_denied), or then the memory (memory_limit);
 // no account (access_denied), or one with less memory (memory_limit) or fewer devices (device_limit) than asked for;
 // direct or legacy without a pidfd (unsupported_mode). What is in use is the ledger's to count.
 //

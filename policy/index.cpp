@@ -47,6 +47,7 @@ void build_index(Policy& policy) {
     policy.allows = {};
     policy.denies = {};
     policy.rule_devices = {};
+    policy.by_serial = false;
     for (std::uint32_t i = 0; i < policy.rules.size(); ++i) {
         const Rule& rule = policy.rules[i];
         SubjectIndex& index = rule.effect == Effect::allow ? policy.allows : policy.denies;
@@ -58,6 +59,7 @@ void build_index(Policy& policy) {
         }
         for (const DevicePattern& pattern : rule.devices) {
             policy.rule_devices.masks.push_back(mask_of(pattern));
+            policy.by_serial = policy.by_serial || pattern.serial;
         }
         policy.rule_devices.ends.push_back(static_cast<std::uint32_t>(policy.rule_devices.masks.size()));
     }

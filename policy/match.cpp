@@ -34,16 +34,20 @@ bool annotated(const SubjectPattern& pattern, const Subject& subject) {
     return found != subject.container->annotations.end() && found->second == pattern.annotation->value;
 }
 
+// Whether a pattern's user, uids and group match.
+bool allow_user(const SubjectPattern& pattern, const Asker& asker) {
+    return !pattern.nobody && (!pattern.user || *pattern.user == asker.allowed_as_uid) &&
+           (!pattern.uids || pattern.uids->contains(asker.allowed_as_uid)) &&
+           (!pattern.group || contains(asker.allowed_as_groups, *pattern.group));
+}
+
 bool allow_subject(const SubjectPattern& pattern, const Asker& asker) {
     const Subject& subject = asker.subject;
     if (subject.container && !pattern.endpoint) {
         return false;  // a rule that names no endpoint is for the host
     }
-    return !pattern.nobody && (!pattern.user || *pattern.user == asker.allowed_as_uid) &&
-           (!pattern.uids || pattern.uids->contains(asker.allowed_as_uid)) &&
-           (!pattern.group || contains(asker.allowed_as_groups, *pattern.group)) &&
-           (!pattern.unit || (subject.has_pidfd && subject.unit == *pattern.unit)) && in_endpoint(pattern, subject) &&
-           annotated(pattern, subject);
+    return allow_user(pattern, asker) && (!pattern.unit || (subject.has_pidfd && subject.unit == *pattern.unit)) &&
+           in_endpoint(pattern, subject) && annotated(pattern, subject);
 }
 
 bool deny_subject(const SubjectPattern& pattern, const Asker& asker) {
@@ -57,10 +61,18 @@ bool deny_subject(const SubjectPattern& pattern, const Asker& asker) {
            (!asker.subject.container_known || in_endpoint(pattern, asker.subject));
 }
 
+// An attribute that is not known matches for a deny.
+bool same_text(const std::optional<std::string>& wanted, const std::optional<std::string>& is, Effect effect) {
+    return !wanted || (is ? *is == *wanted : effect == Effect::deny);
+}
+
 bool matches(const DevicePattern& pattern, const DeviceText& device, Effect effect) {
-    return may_match(mask_of(pattern), device.words, effect) &&
+    const DeviceFacts& facts = *device.facts;
+    return may_match(mask_of(pattern), device.words, effect) && same_text(pattern.path, facts.path, effect) &&
+           same_text(pattern.slot, facts.slot, effect) && same_text(pattern.driver, facts.driver, effect) &&
+           same_text(pattern.serial, facts.serial, effect) &&
            (!pattern.address || pattern.address->fixed().whole ||
-            pattern.address->matches(device.facts->address, device.address));
+            pattern.address->matches(facts.address, device.address));
 }
 
 template <class Map, class Key>
@@ -116,6 +128,14 @@ bool subject_matches(const Rule& rule, const Asker& asker) {
     return rule.subjects.empty() ||
            std::any_of(rule.subjects.begin(), rule.subjects.end(),
                        [&asker](const SubjectPattern& pattern) { return deny_subject(pattern, asker); });
+}
+
+bool only_for_the_host(const Rule& allow, const Asker& asker) {
+    return asker.subject.container &&
+           std::any_of(allow.subjects.begin(), allow.subjects.end(), [&asker](const SubjectPattern& pattern) {
+               return !pattern.endpoint && !pattern.unit && (pattern.user || pattern.uids || pattern.group) &&
+                      allow_user(pattern, asker);
+           });
 }
 
 bool device_matches(const Rule& rule, const DeviceText& device) {

@@ -32,6 +32,8 @@ struct DeviceText {
 };
 
 [[nodiscard]] bool subject_matches(const Rule& rule, const Asker& asker);
+// Whether `asker` is in a container, and an allow would match its payer but for that: it names no endpoint.
+[[nodiscard]] bool only_for_the_host(const Rule& allow, const Asker& asker);
 // An attribute that could not be read matches for a deny and not for an allow.
 [[nodiscard]] bool device_matches(const Rule& rule, const DeviceText& device);
 

@@ -4,6 +4,8 @@
 #include <charconv>
 
 #include "daemon/base/endpoint_bounds.hpp"
+#include "daemon/base/pci_path.hpp"
+#include "daemon/base/serial_number.hpp"
 #include "policy/parse.hpp"
 
 namespace iommud::policy {
@@ -95,6 +97,32 @@ std::optional<AddressGlob> read_address(LoadContext& context, const JsonValue& v
     return glob;
 }
 
+// From the root bus down: "00:1c.4/00.0". The domain may be left out where it is 0000, and is, in the facts.
+std::optional<std::string> read_path(LoadContext& context, const JsonValue& value) {
+    constexpr std::string_view expected =
+        R"(a path such as "00:1c.4/00.0": the port's bus, slot and function, then each slot and function below it)";
+    const auto text = read_string(context, value, expected);
+    if (!text) {
+        return std::nullopt;
+    }
+    auto path = parse_pci_path(*text);
+    if (!path) {
+        context.error(value, expected);
+    }
+    return path;
+}
+
+std::optional<std::string> read_serial(LoadContext& context, const JsonValue& value) {
+    constexpr std::string_view expected =
+        R"(a serial number such as "52-54-00-ff-ff-12-34-56": eight bytes in lower case, as lspci -v writes it)";
+    auto text = read_string(context, value, expected);
+    if (text && !is_serial_number(*text)) {
+        context.error(value, expected);
+        return std::nullopt;
+    }
+    return text;
+}
+
 // "02", "0200" or "020000": base class, subclass, programming interface.
 void read_class(LoadContext& context, const JsonValue& value, DevicePattern& pattern) {
     const std::string_view text = value.text();
@@ -151,9 +179,9 @@ SubjectPattern read_subject(LoadContext& context, const JsonValue& value, Effect
 }
 
 DevicePattern read_device(LoadContext& context, const JsonValue& value) {
-    const ObjectReader reader(
-        context, value,
-        {"address", "vendor", "device", "subsystem_vendor", "subsystem_device", "class", "iommu_group"});
+    const ObjectReader reader(context, value,
+                              {"address", "vendor", "device", "subsystem_vendor", "subsystem_device", "class",
+                               "iommu_group", "path", "slot", "driver", "serial"});
     DevicePattern pattern;
     if (const auto address = reader.find("address")) {
         pattern.address = read_address(context, *address);
@@ -178,6 +206,22 @@ DevicePattern read_device(LoadContext& context, const JsonValue& value) {
         const auto number = read_count(context, *group, 0, 0x7fffffff);
         pattern.iommu_group = number ? std::optional(static_cast<int>(*number)) : std::nullopt;
         append_part(pattern.text, "iommu_group", *group);
+    }
+    if (const auto path = reader.find("path")) {
+        pattern.path = read_path(context, *path);
+        append_part(pattern.text, "path", *path);
+    }
+    if (const auto slot = reader.find("slot")) {
+        pattern.slot = read_string(context, *slot, R"(the name of a slot, as "iommuctl device show" gives it)");
+        append_part(pattern.text, "slot", *slot);
+    }
+    if (const auto driver = reader.find("driver")) {
+        pattern.driver = read_string(context, *driver, R"(the name of a driver, such as "vfio-pci")");
+        append_part(pattern.text, "driver", *driver);
+    }
+    if (const auto serial = reader.find("serial")) {
+        pattern.serial = read_serial(context, *serial);
+        append_part(pattern.text, "serial", *serial);
     }
     if (reader.is_object() && !value.first_child()) {
         context.error_at(value, R"(an empty device: it would be every device; write {"address": "*"} for that)");

@@ -76,7 +76,16 @@ struct DevicePattern {
     std::optional<std::uint32_t> class_code;  // compared under class_mask
     std::uint32_t class_mask = 0;
     std::optional<int> iommu_group;
+    std::optional<std::string> path;
+    std::optional<std::string> slot;
+    std::optional<std::string> driver;
+    std::optional<std::string> serial;
     std::string text;  // "vendor 8086, device 10d3"
+    // Whether nothing but a number says which device it is that may be another's when a card has been added.
+    [[nodiscard]] bool by_number_alone() const {
+        return (address || iommu_group) && !vendor && !subsystem_vendor && !class_code && !path && !slot && !driver &&
+               !serial;
+    }
 };
 
 // A DevicePattern as device_mask.hpp compares it: bits of `mask` that are not as in `value` do not match.
@@ -164,6 +173,7 @@ struct Policy {
     std::optional<Where> bus_acquire_where;
     std::vector<AccountEntry> accounts;
     std::vector<Rule> rules;
+    bool by_serial = false;  // whether some rule knows devices by their serial number
     Names names;
     Diagnostics warnings;  // worth a person's look; the policy holds all the same
 
@@ -176,12 +186,12 @@ struct Policy {
 };
 
 // n per cent of `total`, in whole pages.
-[[nodiscard]] constexpr std::uint64_t percent_of(std::uint64_t total, unsigned percent) {
+[[nodiscard]] inline std::uint64_t percent_of(std::uint64_t total, unsigned percent) {
     const std::uint64_t bytes = total / 100 * percent + total % 100 * percent / 100;
     return bytes & ~(page_size - 1);
 }
 
-// Fills the four indexes from rules and accounts.
+// Fills the four indexes, and by_serial, from rules and accounts.
 void build_index(Policy& policy);
 
 }  // namespace iommud::policy

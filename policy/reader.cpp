@@ -171,7 +171,7 @@ std::optional<std::uint64_t> read_size(LoadContext& context, const JsonValue& va
     if (!bytes) {
         context.error(value, expected);
     } else if (*bytes < page_size) {
-        context.error(value, "at least a page, 4KiB");
+        context.error(value, fmt::format("at least a page, {}", format_bytes(page_size)));
         bytes.reset();
     } else if (*bytes > most_memory) {
         context.error(value, fmt::format("at most {}", format_bytes(most_memory)));

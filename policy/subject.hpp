@@ -41,6 +41,10 @@ struct DeviceFacts {
     std::optional<std::uint16_t> subsystem_device;
     std::optional<std::uint32_t> class_code;  // 24 bits
     std::optional<int> iommu_group;
+    std::optional<std::string> path;    // "00:1c.4/00.0": where it is plugged in, whatever numbers buses have
+    std::optional<std::string> slot;    // the firmware's name of the place; empty: it has none
+    std::optional<std::string> driver;  // empty: none
+    std::optional<std::string> serial;  // "52-54-00-ff-ff-12-34-56"; empty: it has none
     bool operator==(const DeviceFacts&) const = default;
 };
 

@@ -95,6 +95,12 @@ RuleVerdict judge(const Question& question, const Rule& rule) {
 
 void Verdict::add(const Rule& rule, const RuleVerdict& verdict) {
     if (verdict.stops_at == Reach::subject) {
+        if (rule.effect == Effect::allow && only_for_the_host(rule, question_.asker) &&
+            std::all_of(question_.asked.begin(), question_.asked.end(),
+                        [&rule](const DeviceText& device) { return device_matches(rule, device); }) &&
+            (for_the_host_ == nullptr || first_by_id(&rule, for_the_host_))) {
+            for_the_host_ = &rule;
+        }
         return;
     }
     if (rule.effect == Effect::deny) {
@@ -153,7 +159,7 @@ Decision Verdict::refusal() const {
                                                            question_.who(), exact_bytes(*question_.memory),
                                                            most_memory_->id, format_bytes(*most_memory_->memory)));
     }
-    return refuse(ErrorCode::unsupported_mode,
+    return refuse(ErrorCode::access_denied,
                   fmt::format("{} may have {} in mode {}, not {}", question_.who(), question_.devices(),
                               mode_names(modes_), name_of(question_.request.mode)));
 }
@@ -170,8 +176,14 @@ Decision Verdict::devices_refusal() const {
                       fmt::format("{} has no one rule for {} together: ask for them one by one", question_.who(),
                                   question_.devices()));
     }
+    const std::string host = for_the_host_ == nullptr
+                                 ? ""
+                                 : fmt::format(
+                                       "; rule {} is for its user's processes on the host, and for no container, "
+                                       "because it names no \"endpoint\"",
+                                       for_the_host_->id);
     return refuse(ErrorCode::access_denied,
-                  fmt::format("{} has no rule for {}", question_.who(), alternatives(missing)));
+                  fmt::format("{} has no rule for {}{}", question_.who(), alternatives(missing), host));
 }
 
 // The strictest of what the covering rules give.

@@ -50,9 +50,10 @@ class Verdict {
     const Rule* deny_ = nullptr;
     const DeviceText* denied_ = nullptr;
     std::vector<const Rule*> covering_;
-    std::vector<bool> coverable_;        // by some allow rule, for each device asked for
-    ModeSet modes_ = 0;                  // that rules for all the devices give
-    const Rule* most_memory_ = nullptr;  // of those that cover all but the memory
+    std::vector<bool> coverable_;         // by some allow rule, for each device asked for
+    ModeSet modes_ = 0;                   // that rules for all the devices give
+    const Rule* for_the_host_ = nullptr;  // would cover a container's request if it named an endpoint
+    const Rule* most_memory_ = nullptr;   // of those that cover all but the memory
 };
 
 }  // namespace iommud::policy

@@ -34,7 +34,9 @@ bool device_under(const DevicePattern& narrow, const DevicePattern& wide) {
            (!wide.device || narrow.device == wide.device) &&
            (!wide.subsystem_vendor || narrow.subsystem_vendor == wide.subsystem_vendor) &&
            (!wide.subsystem_device || narrow.subsystem_device == wide.subsystem_device) &&
-           (!wide.iommu_group || narrow.iommu_group == wide.iommu_group);
+           (!wide.iommu_group || narrow.iommu_group == wide.iommu_group) && (!wide.path || narrow.path == wide.path) &&
+           (!wide.slot || narrow.slot == wide.slot) && (!wide.driver || narrow.driver == wide.driver) &&
+           (!wide.serial || narrow.serial == wide.serial);
 }
 
 // A deny that leaves nothing of an allow. A deny for several subjects covers what each of them covers.
@@ -79,6 +81,50 @@ void warn_of_allows_under_denies(LoadContext& context, const Policy& policy, con
                 context.warning_at(places.rules[i],
                                    fmt::format("rule {} allows nothing: it is wholly under the deny {} at {}", allow.id,
                                                deny.id, policy.text(deny.where)));
+                break;
+            }
+        }
+    }
+}
+
+// A card that is added gives others new addresses, and new numbers to their groups, at the next start of the host: a
+// deny then denies another device, and an allow gives one.
+void warn_of_numbers(LoadContext& context, const Policy& policy, const EntryPlaces& places) {
+    for (std::uint32_t i = 0; i < policy.rules.size(); ++i) {
+        const auto& devices = policy.rules[i].devices;
+        const auto moves = [](const DevicePattern& pattern) {
+            return pattern.by_number_alone() &&
+                   !(pattern.address && pattern.address->text() == "*" && !pattern.iommu_group);
+        };
+        if (const auto found = std::find_if(devices.begin(), devices.end(), moves); found != devices.end()) {
+            context.warning_at(
+                places.rules[i],
+                fmt::format(R"(rule {} knows a device by {} alone, which may be another device's when a )"
+                            R"(card is added; "path", "slot", "serial" or "vendor" and "device" stay)",
+                            policy.rules[i].id, found->text));
+        }
+    }
+}
+
+// Who has them is in a user namespace, which is what a container is; and there the rule holds for nobody.
+void warn_of_uids_of_containers(LoadContext& context, const Policy& policy, const EntryPlaces& places) {
+    for (std::uint32_t i = 0; i < policy.rules.size(); ++i) {
+        const Rule& rule = policy.rules[i];
+        const bool containers_too =
+            std::any_of(rule.subjects.begin(), rule.subjects.end(),
+                        [](const SubjectPattern& pattern) { return pattern.endpoint.has_value(); });
+        for (const SubjectPattern& pattern : rule.subjects) {
+            if (rule.effect == Effect::deny || !pattern.uids || containers_too) {
+                continue;
+            }
+            const auto subordinates = policy.names.subordinate_in(*pattern.uids);
+            if (!subordinates.empty()) {
+                context.warning_at(
+                    places.rules[i],
+                    fmt::format("rule {} names subordinate uids ({} of {}), which containers run with, and no "
+                                "\"endpoint\": a container gets nothing by it",
+                                rule.id, subordinates.front().range.first,
+                                policy.names.user_text(subordinates.front().owner)));
                 break;
             }
         }
@@ -239,6 +285,8 @@ void add_warnings(LoadContext& context, const Policy& policy, const EntryPlaces&
     warn_of_allows_under_denies(context, policy, places);
     warn_of_unused_accounts(context, policy, places);
     warn_of_strangers_subordinates(context, policy, places);
+    warn_of_numbers(context, policy, places);
+    warn_of_uids_of_containers(context, policy, places);
 }
 
 }  // namespace iommud::policy

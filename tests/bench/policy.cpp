@@ -59,7 +59,11 @@ policy::DeviceFacts facts(std::size_t device) {
             .subsystem_vendor = std::uint16_t{0x1af4},
             .subsystem_device = std::uint16_t{0x1100},
             .class_code = 0x020000U,
-            .iommu_group = static_cast<int>(device)};
+            .iommu_group = static_cast<int>(device),
+            .path = "00:1c.4/00.0",
+            .slot = "",
+            .driver = "vfio-pci",
+            .serial = ""};
 }
 
 std::string device_pattern(Shape shape, std::size_t rule) {

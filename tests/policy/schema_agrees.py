@@ -39,7 +39,7 @@ class SchemaAndLoader(unittest.TestCase):
         jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
     def test_what_the_loader_takes_the_schema_takes(self):
-        for folder in ("tests/policy/good", "policy/examples"):
+        for folder in ("tests/policy/good", "tests/policy/warned", "policy/examples"):
             for path in sorted((ROOT / folder).glob("*.json")):
                 with self.subTest(path.name):
                     self.assertEqual([e.message for e in VALIDATOR.iter_errors(json.loads(path.read_text()))], [])

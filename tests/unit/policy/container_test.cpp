@@ -51,6 +51,23 @@ TEST(Endpoint, IsNamedOrTheRuleIsForTheHostOnly) {
     EXPECT_TRUE(given(R"([{"user": "bob"}])", user(bob)));
 }
 
+TEST(Endpoint, IsWhatARuleForThePayerLacksAndTheRefusalSaysSo) {
+    const Policy policy =
+        with_rules(R"({"id": "r", "effect": "allow", "devices": [{"class": "02"}], "subjects": [{"user": "bob"}]})");
+
+    const auto message = [&policy](const Subject& subject, const DeviceFacts& device) {
+        return evaluate(policy, subject, ask({device})).message;
+    };
+
+    EXPECT_THAT(message(in_container(bob, "web-1"), nic()),
+                testing::HasSubstr("; rule r is for its user's processes on the host, and for no container, because it "
+                                   "names no \"endpoint\""));
+    EXPECT_THAT(message(in_container(bob, "web-1"), disk()), testing::Not(testing::HasSubstr("rule r")));
+    EXPECT_THAT(message(in_container(alice, "web-1"), nic()), testing::Not(testing::HasSubstr("rule r")));
+    EXPECT_EQ(explain(policy, in_container(bob, "web-1"), ask({nic()}), TraceScope::own).message,
+              message(in_container(bob, "web-1"), nic()));
+}
+
 TEST(Endpoint, NarrowsAUser) {
     EXPECT_TRUE(given(R"([{"user": "bob", "endpoint": "web-1"}])", in_container(bob, "web-1")));
     EXPECT_FALSE(given(R"([{"user": "bob", "endpoint": "web-1"}])", in_container(alice, "web-1")));

@@ -73,6 +73,12 @@ TEST(Deny, WhoseAttributeCannotBeReadMatches) {
     EXPECT_FALSE(allowed(all_but(R"("devices": [{"subsystem_vendor": "1b36"}])"), user(alice), ask({unreadable})));
     EXPECT_FALSE(allowed(all_but(R"("devices": [{"class": "01"}])"), user(alice), ask({unreadable})));
     EXPECT_FALSE(allowed(all_but(R"("devices": [{"iommu_group": 9}])"), user(alice), ask({unreadable})));
+    for (const char* key :
+         {R"("path": "00:03.0")", R"("slot": "9")", R"("driver": "nvme")", R"("serial": "00-00-00-00-00-00-00-09")"}) {
+        const std::string rest = std::string(R"("devices": [{)") + key + "}]";
+        EXPECT_FALSE(allowed(all_but(rest), user(alice), ask({unreadable}))) << key;
+        EXPECT_TRUE(allowed(all_but(rest), user(alice), ask({nic()}))) << key;
+    }
 }
 
 TEST(Deny, WhoseReadableAttributeDiffersDoesNotMatchForTheUnreadableOnes) {

@@ -27,14 +27,19 @@ Policy example(const std::string& name) {
     return std::move(*policy);
 }
 
-DeviceFacts device(std::string_view address, std::uint16_t vendor, std::uint16_t id, std::uint32_t class_code) {
+DeviceFacts device(std::string_view address, std::uint16_t vendor, std::uint16_t id, std::uint32_t class_code,
+                   const char* path = "00:02.0", const char* slot = "") {
     return {.address = PciAddress::parse(address).value(),
             .vendor = vendor,
             .device = id,
             .subsystem_vendor = vendor,
             .subsystem_device = id,
             .class_code = class_code,
-            .iommu_group = 1};
+            .iommu_group = 1,
+            .path = path,
+            .slot = slot,
+            .driver = "vfio-pci",
+            .serial = ""};
 }
 
 bool allowed(const Policy& policy, const Subject& subject, const DeviceFacts& facts, Mode mode = Mode::managed) {
@@ -43,8 +48,8 @@ bool allowed(const Policy& policy, const Subject& subject, const DeviceFacts& fa
 
 TEST(Example, DpdkHostGivesVppItsPortsAndNobodyTheManagementPort) {
     const Policy policy = example("dpdk-host.json");
-    const DeviceFacts port = device("0000:81:00.0", 0x8086, 0x1583, 0x020000);
-    const DeviceFacts management = device("0000:01:00.0", 0x8086, 0x1521, 0x020000);
+    const DeviceFacts port = device("0000:81:00.0", 0x8086, 0x1583, 0x020000, "16:02.0/00.0");
+    const DeviceFacts management = device("0000:01:00.0", 0x8086, 0x1521, 0x020000, "00:1c.0/00.0");
 
     EXPECT_TRUE(allowed(policy, in_unit(990, "vpp.service"), port, Mode::legacy));
     EXPECT_FALSE(allowed(policy, in_unit(990, "session-1.scope"), port));
@@ -55,13 +60,17 @@ TEST(Example, DpdkHostGivesVppItsPortsAndNobodyTheManagementPort) {
 
 TEST(Example, VmHostGivesVmsGpusButNotTheHostsOwn) {
     const Policy policy = example("vm-host.json");
-    const DeviceFacts host_gpu = device("0000:09:00.0", 0x10de, 0x2204, 0x030000);
-    const DeviceFacts second_gpu = device("0000:0a:00.0", 0x10de, 0x2204, 0x030000);
+    const DeviceFacts host_gpu = device("0000:09:00.0", 0x10de, 0x2204, 0x030000, "00:01.1/00.0");
+    const DeviceFacts second_gpu = device("0000:0a:00.0", 0x10de, 0x2204, 0x030000, "00:03.1/00.0");
+    const DeviceFacts host_disk = device("0000:04:00.0", 0x144d, 0xa80a, 0x010802, "00:01.2/00.0", "M2_1");
+    const DeviceFacts disk = device("0000:06:00.0", 0x144d, 0xa80a, 0x010802, "00:01.3/00.0", "M2_2");
     const DeviceFacts network = device("0000:05:00.0", 0x8086, 0x1521, 0x020000);
 
     EXPECT_TRUE(allowed(policy, user(64055), second_gpu, Mode::direct));
     EXPECT_FALSE(allowed(policy, user(64055), host_gpu, Mode::direct));
     EXPECT_FALSE(allowed(policy, user(64055), network));
+    EXPECT_TRUE(allowed(policy, user(64055), disk));
+    EXPECT_FALSE(allowed(policy, user(64055), host_disk));
     EXPECT_TRUE(allowed(policy, user(1001, {108}), second_gpu, Mode::direct));
     EXPECT_FALSE(allowed(policy, user(1001, {100}), second_gpu, Mode::direct));
 }

@@ -41,7 +41,8 @@ TEST(Grant, AboveTheAccountsLimitIsRefused) {
     const Decision decision = grant(rule("a"), GiB + 1);
 
     EXPECT_EQ(decision.code, ErrorCode::memory_limit);
-    EXPECT_EQ(decision.message, "alice (uid 1000) asked for 1048580 KiB; the account's limit is 1 GiB");
+    EXPECT_EQ(decision.message, "alice (uid 1000) asked for " + std::to_string((GiB + page_size) / KiB) +
+                                    " KiB; the account's limit is 1 GiB");
 }
 
 TEST(Grant, WithoutAnAccountIsRefused) {

@@ -151,6 +151,52 @@ TEST(Warnings, TellOfASubjectThatIsTheDaemonsOwn) {
                 ElementsAre("test.json:2:2: /rules/0: rule a can never match: its subjects are nobody"));
 }
 
+TEST(Warnings, TellOfDevicesThatAreKnownByANumberAlone) {
+    const char* const why =
+        " alone, which may be another device's when a card is added; \"path\", \"slot\", \"serial\" or "
+        "\"vendor\" and \"device\" stay";
+    EXPECT_THAT(
+        warnings_of(R"({"version": 1, "rules": [
+ {"id": "a", "effect": "allow", "subjects": [{"user": "alice"}], "devices": [{"class": "02"}, {"address": "0000:81:00.0"}]},
+ {"id": "d", "effect": "deny", "devices": [{"address": "0000:82:*"}]},
+ {"id": "g", "effect": "deny", "devices": [{"iommu_group": 4, "address": "*"}]}]})"),
+        ElementsAre(std::string("test.json:2:2: /rules/0: rule a knows a device by address 0000:81:00.0") + why,
+                    std::string("test.json:3:2: /rules/1: rule d knows a device by address 0000:82:*") + why,
+                    std::string("test.json:4:2: /rules/2: rule g knows a device by address *, iommu_group 4") + why));
+}
+
+TEST(Warnings, DoNotTellOfNumbersThatNarrowSomethingElse) {
+    EXPECT_THAT(warnings_of(R"({"version": 1, "rules": [
+ {"id": "d", "effect": "deny", "devices": [{"address": "0000:82:*", "vendor": "8086"}, {"address": "*"},
+                                           {"path": "00:1c.4/00.0"}, {"slot": "5"}, {"driver": "nvme"},
+                                           {"serial": "52-54-00-ff-ff-12-34-56"}]}]})"),
+                IsEmpty());
+}
+
+TEST(Load, KnowsWhetherARuleKnowsDevicesByTheirSerialNumber) {
+    const auto by_serial = [](const char* device) {
+        const std::string text =
+            std::string(R"({"version": 1, "rules": [{"id": "d", "effect": "deny", "devices": [{"class": "02"}, )") +
+            device + "]}]}";
+        return good(text).by_serial;
+    };
+
+    EXPECT_TRUE(by_serial(R"({"serial": "52-54-00-ff-ff-12-34-56"})"));
+    EXPECT_FALSE(by_serial(R"({"path": "00:02.0"})"));
+}
+
+TEST(Warnings, TellOfSubordinateUidsWithoutAnEndpoint) {
+    EXPECT_THAT(
+        warnings_of(R"({"version": 1, "rules": [
+ {"id": "a", "effect": "allow", "subjects": [{"uids": "100000-165535"}], "devices": [{"class": "02"}]}]})"),
+        ElementsAre("test.json:2:2: /rules/0: rule a names subordinate uids (100000 of alice (uid 1000)), which "
+                    "containers run with, and no \"endpoint\": a container gets nothing by it"));
+    EXPECT_THAT(warnings_of(R"({"version": 1, "rules": [
+ {"id": "a", "effect": "allow", "subjects": [{"uids": "100000-165535"}, {"endpoint": "*", "uids": "100000-165535"}],
+  "devices": [{"class": "02"}]}]})"),
+                IsEmpty());
+}
+
 TEST(Warnings, StandBesideErrors) {
     Diagnostics warnings;
     const SourceFile file{"a.json",
@@ -211,7 +257,7 @@ TEST(Warnings, TellOfOverlappingRangesInOneRule) {
 TEST(Warnings, TellOfAChargeForAnothersSubordinateUids) {
     EXPECT_THAT(warnings_of(R"({"version": 1, "accounts": [{"match": {"user": "alice"}, "memory": "1GiB"},
  {"match": {"uids": "100000-170000"}, "charge": "alice"}],
- "rules": [{"id": "a", "effect": "allow", "subjects": [{"uids": "0-200000"}], "devices": [{"class": "02"}]}]})"),
+ "rules": [{"id": "a", "effect": "allow", "subjects": [{"uids": "0-200000", "endpoint": "*"}], "devices": [{"class": "02"}]}]})"),
                 ElementsAre("test.json:2:2: /accounts/1: alice (uid 1000) pays for uids 100000-170000, of which "
                             "/etc/subuid gives 165536-231071 to bob (uid 1001)"));
 }

@@ -71,7 +71,11 @@ inline DeviceFacts nic(std::string_view address = "0000:81:00.0") {
                        .subsystem_vendor = std::uint16_t{0x1af4},
                        .subsystem_device = std::uint16_t{0x1100},
                        .class_code = 0x020000U,
-                       .iommu_group = 4};
+                       .iommu_group = 4,
+                       .path = "00:1c.4/00.0",
+                       .slot = "5-1",
+                       .driver = "vfio-pci",
+                       .serial = "52-54-00-ff-ff-12-34-56"};
 }
 
 // An NVMe disk, in IOMMU group 7.
@@ -82,7 +86,11 @@ inline DeviceFacts disk(std::string_view address = "0000:00:1f.2") {
                        .subsystem_vendor = std::uint16_t{0x1af4},
                        .subsystem_device = std::uint16_t{0x1100},
                        .class_code = 0x010802U,
-                       .iommu_group = 7};
+                       .iommu_group = 7,
+                       .path = "00:1f.2",
+                       .slot = "",
+                       .driver = "vfio-pci",
+                       .serial = ""};
 }
 
 inline Request ask(std::vector<DeviceFacts> devices, Mode mode = Mode::managed,
