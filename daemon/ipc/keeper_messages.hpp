@@ -38,8 +38,11 @@ struct KeeperStart {
     std::vector<PciAddress> devices;
     std::vector<PciAddress> no_reset_allowed;
     std::string vf_token{};  // as in GrantLease
+    std::vector<PciAddress> vf_token_for{};
+    std::vector<std::string> faults{};
     auto fields() {
-        return std::tie(role, kernel, lease, mode, reserve, memlock, maps, devices, no_reset_allowed, vf_token);
+        return std::tie(role, kernel, lease, mode, reserve, memlock, maps, devices, no_reset_allowed, vf_token,
+                        vf_token_for, faults);
     }
 };
 
@@ -49,7 +52,8 @@ struct KeeperAdd {
     std::vector<PciAddress> devices;
     std::vector<PciAddress> no_reset_allowed;
     std::string vf_token{};  // as in GrantLease
-    auto fields() { return std::tie(devices, no_reset_allowed, vf_token); }
+    std::vector<PciAddress> vf_token_for{};
+    auto fields() { return std::tie(devices, no_reset_allowed, vf_token, vf_token_for); }
 };
 
 // Asked when an addition is over, however it ended: answered by KeeperDevices. Whatever the vault's child put into the
@@ -96,7 +100,7 @@ struct KeeperReport {
     LeaseState state = LeaseState::granting;
     std::uint64_t mapped = 0;  // bytes that the kernel charges
     std::uint32_t maps = 0;
-    std::vector<PciAddress> no_reset;  // devices bound that have no working reset
+    std::vector<PciAddress> no_reset;  // devices bound that have no working reset of their own
     auto fields() { return std::tie(state, mapped, maps, no_reset); }
 };
 

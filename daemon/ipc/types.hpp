@@ -63,14 +63,16 @@ enum class ConnectionKind : std::uint8_t {
 }
 
 enum class DeviceState : std::uint8_t {
-    unbound = 0,    // on a host driver or on none: the administrator's to bind
+    unbound = 0,    // on no driver: the administrator's to bind
     available = 1,  // on a VFIO driver, nobody's
     leased = 2,
     draining = 3,  // released, but a former holder keeps a descriptor: the kernel has not let go
-    unsafe = 4,    // may never be leased; `reason` says why
+    unsafe = 4,    // may never be leased
+    host = 5,      // on a driver of the host's: the administrator's to bind
+    blocked = 6,   // on a VFIO driver, but another member of its IOMMU group stands in the way
 };
 [[nodiscard]] constexpr bool valid_enum(DeviceState state) {
-    return state <= DeviceState::unsafe;
+    return state <= DeviceState::blocked;
 }
 [[nodiscard]] constexpr const char* name_of(DeviceState state) {
     switch (state) {
@@ -84,6 +86,10 @@ enum class DeviceState : std::uint8_t {
             return "draining";
         case DeviceState::unsafe:
             return "unsafe";
+        case DeviceState::host:
+            return "host";
+        case DeviceState::blocked:
+            return "blocked";
     }
     return "invalid";
 }

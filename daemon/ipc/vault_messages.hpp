@@ -45,10 +45,12 @@ struct GrantLease {
     // reserved in that mode, and is killed when the lease is revoked.
     std::uint32_t holder_uid = 0;
     std::uint32_t holder_slot = 0;
-    std::string vf_token{};  // a UUID for the kernel at BIND, and a secret; empty: none
+    std::string vf_token{};                  // a UUID for the kernel, and a secret; empty: none
+    std::vector<PciAddress> vf_token_for{};  // those of `devices` that take it
+    std::vector<std::string> faults{};       // of the simulated kernel: "0000:00:04.0 bind EPERM"
     auto fields() {
         return std::tie(lease, account_uid, mode, reserve, memlock, memory_max, maps, devices, no_reset_allowed, record,
-                        holder_uid, holder_slot, vf_token);
+                        holder_uid, holder_slot, vf_token, vf_token_for, faults);
     }
 };
 
@@ -60,7 +62,8 @@ struct ExtendLease {
     std::vector<PciAddress> no_reset_allowed;
     Bytes record;
     std::string vf_token{};  // as in GrantLease
-    auto fields() { return std::tie(lease, devices, no_reset_allowed, record, vf_token); }
+    std::vector<PciAddress> vf_token_for{};
+    auto fields() { return std::tie(lease, devices, no_reset_allowed, record, vf_token, vf_token_for); }
 };
 
 // Verb 4: for every keeper of an account, and its cgroup; or an end to one child, by pidfd.

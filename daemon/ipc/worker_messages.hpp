@@ -203,14 +203,16 @@ struct DeviceView {
     std::int32_t iommu_group = -1;
     std::string driver;  // empty: none
     DeviceState state = DeviceState::unbound;
-    std::string reason;  // for `unsafe`
+    std::string reason;  // for `unsafe`, `blocked`, `host`, `unbound`: why, and what would change it
     LeaseId lease = 0;   // 0: none, or not this connection's to know
     std::int32_t numa_node = -1;
     std::vector<std::string> capabilities;
+    std::string path;  // where it is plugged in (daemon/base/pci_path.hpp); may be empty
+    std::string slot;  // the firmware's name of that place; may be empty
     bool tainted = false;
     auto fields() {
         return std::tie(address, vendor, device, class_code, name, iommu_group, driver, state, reason, lease, numa_node,
-                        capabilities, tainted);
+                        capabilities, path, slot, tainted);
     }
 };
 

@@ -1,6 +1,8 @@
 #include "daemon/keeper/grant.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "daemon/keeper/failpoint.hpp"
@@ -12,39 +14,65 @@ bool contains(std::span<const PciAddress> list, const PciAddress& address) {
     return std::find(list.begin(), list.end(), address) != list.end();
 }
 
-Result<void> add_one(kernel::DmaContext& context, UniqueFd fd, const PciAddress& address,
-                     std::span<const PciAddress> no_reset_allowed, GrantedDevices& granted) {
+Result<void> add_one(kernel::DmaContext& context, UniqueFd fd, const PciAddress& address, const Asked& asked,
+                     GrantedDevices& granted) {
     failpoint("bind");
-    const auto device = context.add_device(std::move(fd), address);
+    const auto device = context.add_device(std::move(fd), address,
+                                           contains(asked.vf_token_for, address) ? asked.vf_token : std::nullopt);
     if (!device) {
         return tl::unexpected(device.error());
     }
     failpoint("attached");
-    // Whether the reset works is known only now. Without one the next holder would meet the last one's device.
     if (!device->reset_works) {
-        if (!contains(no_reset_allowed, address)) {
-            return fail(
-                ErrorCode::access_denied,
-                "device " + address.text() + " cannot be reset between holders, and no rule has allow_no_reset");
-        }
-        granted.no_reset.push_back(address);
+        granted.no_reset.push_back(address);  // known only now
     }
     granted.names.push_back("device:" + address.text());
     granted.fds.push_back(device->fd);
     return {};
 }
 
+bool functions_of_one(const PciAddress& one, const PciAddress& other) {
+    return one.domain == other.domain && one.bus == other.bus && one.slot == other.slot;
+}
+
+// Without a reset the next holder would meet the last one's device. One that has none of its own is reset with its bus
+// or slot, when all of that is this lease's: while it begins, so that a device in use is not hit.
+Result<void> reset_others(kernel::DmaContext& context, bool beginning, const Asked& asked, GrantedDevices& granted) {
+    std::optional<PciAddress> last;
+    for (std::size_t i = 0; i < asked.devices.size(); ++i) {
+        const PciAddress& address = asked.devices[i];
+        if (!contains(granted.no_reset, address) || contains(asked.no_reset_allowed, address)) {
+            continue;
+        }
+        const int error = !beginning                                 ? EINVAL
+                          : last && functions_of_one(*last, address) ? 0
+                                                                     : context.reset_together(granted.fds[i]);
+        if (error != 0) {
+            return fail(ErrorCode::access_denied,
+                        "device " + address.text() + " cannot be reset between holders, " +
+                            (error == EINVAL ? "unless a lease begins with all that is on its bus"
+                                             : errno_message("neither by itself nor with its bus", error)) +
+                            ", and no rule has allow_no_reset");
+        }
+        last = address;
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<GrantedDevices> add_devices(kernel::DmaContext& context, std::size_t already_there, std::vector<UniqueFd> fds,
-                                   std::span<const PciAddress> addresses,
-                                   std::span<const PciAddress> no_reset_allowed) {
+                                   const Asked& asked) {
     GrantedDevices granted;
-    for (std::size_t i = 0; i < addresses.size(); ++i) {
-        if (auto added = add_one(context, std::move(fds[i]), addresses[i], no_reset_allowed, granted); !added) {
+    for (std::size_t i = 0; i < asked.devices.size(); ++i) {
+        if (auto added = add_one(context, std::move(fds[i]), asked.devices[i], asked, granted); !added) {
             context.remove_devices(already_there);
             return tl::unexpected(std::move(added).error());
         }
+    }
+    if (auto reset = reset_others(context, already_there == 0, asked, granted); !reset) {
+        context.remove_devices(already_there);
+        return tl::unexpected(std::move(reset).error());
     }
     return granted;
 }

@@ -1,6 +1,7 @@
 // Giving devices: bind and attach each, refuse what cannot be reset, hand the descriptors over without waiting.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,13 +19,21 @@ inline constexpr unsigned most_descriptors = 512;
 struct GrantedDevices {
     std::vector<std::string> names;  // "device:0000:00:04.0"
     std::vector<BorrowedFd> fds;     // the context's
-    std::vector<PciAddress> no_reset;
+    std::vector<PciAddress> no_reset;  // have no reset of their own, whether or not they were reset with others now
 };
 
-// All or nothing: on an error the context has the devices it had before. Waits for the devices' resets.
+// The devices of one grant, and what is special about some of them.
+struct Asked {
+    std::span<const PciAddress> devices;
+    std::span<const PciAddress> no_reset_allowed;
+    std::optional<Uuid> vf_token;
+    std::span<const PciAddress> vf_token_for;
+};
+
+// `fds`: one for each device. All or nothing: on an error the context has the devices it had before. Waits for the
+// devices' resets.
 [[nodiscard]] Result<GrantedDevices> add_devices(kernel::DmaContext& context, std::size_t already_there,
-                                                 std::vector<UniqueFd> fds, std::span<const PciAddress> addresses,
-                                                 std::span<const PciAddress> no_reset_allowed);
+                                                 std::vector<UniqueFd> fds, const Asked& asked);
 
 // The names and descriptors in one frame, into the worker's delivery pair, without waiting. `lease_end` goes first, as
 // "lease", and then `context`, as "iommu", where they are valid. Errors: internal, nobody will read it; lease_limit,

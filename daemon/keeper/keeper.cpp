@@ -46,9 +46,10 @@ Result<void> Keeper::refresh_geometry() {
 
 void Keeper::grant() {
     const ipc::Channel delivery = std::move(start_.delivery);  // closed when this returns, whatever happens
-    context_->set_vf_token(parse_uuid(std::exchange(start_.message.vf_token, {})));
-    auto devices = add_devices(*context_, 0, std::exchange(start_.devices, {}), start_.message.devices,
-                               start_.message.no_reset_allowed);
+    const ipc::KeeperStart& asked = start_.message;
+    auto devices = add_devices(*context_, 0, std::exchange(start_.devices, {}),
+                               {asked.devices, asked.no_reset_allowed, parse_uuid(asked.vf_token), asked.vf_token_for});
+    start_.message.vf_token.clear();
     const auto geometry = devices ? refresh_geometry() : Result<void>();
     auto lease_end = holders_.add();
     if (!devices || !geometry || !lease_end) {
@@ -299,9 +300,9 @@ void Keeper::handle_add(AddDevices add) {
             Error{ErrorCode::device_limit, "a lease has at most " + std::to_string(most_lease_devices) + " devices"});
         return;
     }
-    context_->set_vf_token(parse_uuid(add.message.vf_token));
-    auto devices =
-        add_devices(*context_, device_count_, std::move(add.fds), add.message.devices, add.message.no_reset_allowed);
+    auto devices = add_devices(*context_, device_count_, std::move(add.fds),
+                               {add.message.devices, add.message.no_reset_allowed, parse_uuid(add.message.vf_token),
+                                add.message.vf_token_for});
     if (!devices) {
         control_.report_failure(devices.error());
         return;

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "daemon/base/bytes.hpp"
+#include "daemon/keeper/iova_checks.hpp"
 #include "daemon/keeper/memory_checks.hpp"
 
 namespace iommud::keeper {
@@ -35,11 +36,11 @@ iommud_reply LeaseMemory::refusal(const iommud_request& request, int error_numbe
     const iommud_error error = error_of(error_number);
     const auto number = static_cast<std::uint64_t>(error_number);
     return make_reply(request, error,
-                      error == IOMMUD_ERROR_MEMORY_LIMIT     ? left()
-                      : error == IOMMUD_ERROR_KERNEL         ? number
-                      : error != IOMMUD_ERROR_INVALID_MEMORY ? 0
-                      : error_number == EFAULT               ? std::uint64_t{IOMMUD_MEMORY_NO_PAGES}
-                                                             : std::uint64_t{IOMMUD_MEMORY_NOT_WRITABLE});
+                      error == IOMMUD_ERROR_MEMORY_LIMIT       ? left()
+                      : error == IOMMUD_ERROR_KERNEL           ? number
+                      : error == IOMMUD_ERROR_INVALID_ARGUMENT ? fault_value(IOMMUD_IOVA_REFUSED, request.iova)
+                      : error_number == EFAULT                 ? std::uint64_t{IOMMUD_MEMORY_NO_PAGES}
+                                                               : std::uint64_t{IOMMUD_MEMORY_NOT_WRITABLE});
 }
 
 iommud_reply LeaseMemory::map(const iommud_request& request, BorrowedFd memory) {
@@ -53,15 +54,20 @@ iommud_reply LeaseMemory::map(const iommud_request& request, BorrowedFd memory) 
         return make_reply(request, IOMMUD_ERROR_MEMORY_LIMIT, left());
     }
     if (request.length > kernel::longest_map) {
-        return make_reply(request, IOMMUD_ERROR_INVALID_ARGUMENT, 0);
+        return make_reply(request, IOMMUD_ERROR_INVALID_ARGUMENT, fault_value(IOMMUD_ARGUMENT_LENGTH));
     }
     const MemoryVerdict verdict = check_memory(memory, request.offset, request.length);
     if (verdict.error != IOMMUD_ERROR_NONE) {
         return make_reply(request, verdict.error, verdict.value);
     }
-    if (fixed && (request.iova % page_size != 0 || request.length - 1 > UINT64_MAX - request.iova ||
-                  table_.overlaps(request.iova, request.length))) {
-        return make_reply(request, IOMMUD_ERROR_INVALID_ARGUMENT, 0);
+    if (geometry_.alignment > page_size && request.length % geometry_.alignment != 0) {
+        return make_reply(request, IOMMUD_ERROR_INVALID_ARGUMENT,
+                          fault_value(IOMMUD_ARGUMENT_LENGTH, geometry_.alignment));
+    }
+    if (fixed) {
+        if (const auto fault = iova_fault(geometry_, table_, request.iova, request.length)) {
+            return make_reply(request, IOMMUD_ERROR_INVALID_ARGUMENT, *fault);
+        }
     }
     if (!table_.make_room()) {
         return make_reply(request, IOMMUD_ERROR_MEMORY_LIMIT, left());
@@ -79,7 +85,7 @@ iommud_reply LeaseMemory::map(const iommud_request& request, BorrowedFd memory) 
     if (result.error != 0) {
         return refusal(request, result.error);
     }
-    if (table_.overlaps(result.iova, request.length)) {
+    if (table_.overlapping(result.iova, request.length) != nullptr) {
         // Only after an unmap that failed half-way: the kernel has less than we know of.
         static_cast<void>(
             context_.unmap({result.iova, static_cast<std::uint32_t>(request.length / page_size), result.place}));

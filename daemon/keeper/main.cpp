@@ -103,7 +103,7 @@ Result<std::unique_ptr<kernel::DmaContext>> make_context(Start& start, kernel::A
         case KernelInterface::simulated:
             break;
     }
-    return kernel::make_simulated_context();
+    return kernel::make_simulated_context(std::move(start.message.faults));
 }
 
 ExitCode run() {

@@ -31,16 +31,16 @@ const kernel::Map* MapTable::find(std::uint64_t iova) const {
     return index < size_ && maps_[index].iova == iova ? &maps_[index] : nullptr;
 }
 
-bool MapTable::overlaps(std::uint64_t iova, std::uint64_t length) const {
+const kernel::Map* MapTable::overlapping(std::uint64_t iova, std::uint64_t length) const {
     const std::size_t index = first_from(iova);
-    if (index < size_ && maps_[index].iova - iova < length) {
-        return true;
+    if (index > 0 && iova - maps_[index - 1].iova < maps_[index - 1].length()) {
+        return &maps_[index - 1];
     }
-    return index > 0 && iova - maps_[index - 1].iova < maps_[index - 1].length();
+    return index < size_ && maps_[index].iova - iova < length ? &maps_[index] : nullptr;
 }
 
 void MapTable::insert(const kernel::Map& map) {
-    assert(!full() && !overlaps(map.iova, map.length()));
+    assert(!full() && overlapping(map.iova, map.length()) == nullptr);
     const auto at = static_cast<std::ptrdiff_t>(first_from(map.iova));
     std::move_backward(maps_.begin() + at, maps_.begin() + size_, maps_.begin() + size_ + 1);
     maps_[static_cast<std::size_t>(at)] = map;

@@ -25,8 +25,9 @@ class MapTable {
 
     // The map that starts at `iova`, until the next change; null when there is none.
     [[nodiscard]] const kernel::Map* find(std::uint64_t iova) const;
-    // Whether any byte of [iova, iova + length) is mapped; the range must not wrap around.
-    [[nodiscard]] bool overlaps(std::uint64_t iova, std::uint64_t length) const;
+    // The lowest map that has a byte of [iova, iova + length), until the next change; null when there is none. The
+    // range must not wrap around.
+    [[nodiscard]] const kernel::Map* overlapping(std::uint64_t iova, std::uint64_t length) const;
 
     // Not without room, nor over another map: check before.
     void insert(const kernel::Map& map);

@@ -8,14 +8,17 @@
 #include <cerrno>
 
 #include "daemon/base/bytes.hpp"
+#include "daemon/keeper/lease_frames.hpp"
 
 namespace iommud::keeper {
 namespace {
 
-constexpr MemoryVerdict invalid_argument{IOMMUD_ERROR_INVALID_ARGUMENT, 0, 0};
-
 MemoryVerdict invalid(iommud_memory_fault fault) {
     return {IOMMUD_ERROR_INVALID_MEMORY, fault, 0};
+}
+
+MemoryVerdict invalid_argument(iommud_argument_fault fault, std::uint64_t memory_page) {
+    return {IOMMUD_ERROR_INVALID_ARGUMENT, fault_value(fault, memory_page), 0};
 }
 
 // Memory of huge pages is mapped in whole ones. And an mmap for writing makes such a file longer, sealed or not
@@ -25,8 +28,11 @@ MemoryVerdict check_hugetlb(BorrowedFd memory, std::uint64_t offset, std::uint64
     if (::fstat(memory.get(), &status) != 0 || status.st_size < 0 || huge_page == 0) {
         return invalid(IOMMUD_MEMORY_NOT_MEMORY);
     }
-    if (offset % huge_page != 0 || length % huge_page != 0) {
-        return invalid_argument;
+    if (offset % huge_page != 0) {
+        return invalid_argument(IOMMUD_ARGUMENT_OFFSET, huge_page);
+    }
+    if (length % huge_page != 0) {
+        return invalid_argument(IOMMUD_ARGUMENT_LENGTH, huge_page);
     }
     const auto size = static_cast<std::uint64_t>(status.st_size);
     if (offset > size || length > size - offset) {
@@ -51,9 +57,11 @@ MemoryVerdict check_memory(BorrowedFd memory, std::uint64_t offset, std::uint64_
         return invalid(IOMMUD_MEMORY_NOT_MEMORY);
     }
     constexpr std::uint64_t longest = INT64_MAX;
-    if (length == 0 || offset > longest || length > longest - offset || offset % page_size != 0 ||
-        length % page_size != 0) {
-        return invalid_argument;
+    if (offset > longest || offset % page_size != 0) {
+        return invalid_argument(IOMMUD_ARGUMENT_OFFSET, page_size);
+    }
+    if (length == 0 || length > longest - offset || length % page_size != 0) {
+        return invalid_argument(IOMMUD_ARGUMENT_LENGTH, page_size);
     }
     // Not by st_blksize: that of a memfd is 2 MiB too where shmem uses huge pages.
     struct statfs file_system {};

@@ -11,7 +11,7 @@ namespace iommud::keeper {
 
 struct MemoryVerdict {
     iommud_error error = IOMMUD_ERROR_NONE;
-    std::uint64_t value = 0;      // for INVALID_MEMORY an iommud_memory_fault
+    std::uint64_t value = 0;      // what goes with the error: an iommud_memory_fault, or a fault_value()
     std::uint64_t page_size = 0;  // the memory's own: larger than a page for hugetlb
 };
 

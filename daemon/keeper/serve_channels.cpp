@@ -46,7 +46,8 @@ void Keeper::let_go(UniqueFd descriptor) {
 void Keeper::answer(std::size_t index, LeaseRequest& request) {
     const LeaseChannel& channel = holders_.at(index);
     if (!well_formed(request.request, request.descriptor.valid())) {
-        sent(channel.send(make_reply(request.request, IOMMUD_ERROR_INVALID_ARGUMENT, 0)));
+        sent(channel.send(
+            make_reply(request.request, IOMMUD_ERROR_INVALID_ARGUMENT, fault_value(IOMMUD_ARGUMENT_FIELD))));
         return;
     }
     if (direct() && (request.request.op == IOMMUD_MAP || request.request.op == IOMMUD_UNMAP)) {

@@ -33,9 +33,6 @@ Result<Start> check_start(ipc::KeeperStart message, std::vector<UniqueFd> fds) {
     if (message.mode == Mode::legacy || (message.mode == Mode::direct && message.kernel == KernelInterface::type1)) {
         return fail(ErrorCode::unsupported_mode, "the keeper serves no leases of that mode on that kernel");
     }
-    if (!message.vf_token.empty() && message.kernel == KernelInterface::type1) {
-        return fail(ErrorCode::kernel_unsupported, "leases of the kernel interface type1 take no VF token");
-    }
     if (keeper && (message.maps == 0 || message.maps > most_maps)) {
         return fail(ErrorCode::internal, "KeeperStart: maps must be between 1 and " + std::to_string(most_maps));
     }

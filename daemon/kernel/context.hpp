@@ -4,10 +4,13 @@
 #pragma once
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "daemon/base/bytes.hpp"
 #include "daemon/base/pci_address.hpp"
@@ -61,9 +64,9 @@ struct Map {
     std::uint64_t iova = 0;
     std::uint32_t pages = 0;
     std::uint32_t place = 0;
-    [[nodiscard]] constexpr std::uint64_t length() const { return std::uint64_t{pages} * page_size; }
+    [[nodiscard]] std::uint64_t length() const { return std::uint64_t{pages} * page_size; }
 };
-inline constexpr std::uint64_t longest_map = std::uint64_t{UINT32_MAX} * page_size;  // 16 TiB less a page
+inline const std::uint64_t longest_map = std::uint64_t{UINT32_MAX} * page_size;  // 16 TiB less a page of 4 KiB
 
 struct Device {
     BorrowedFd fd;  // owned by the context
@@ -79,11 +82,13 @@ class DmaContext {
     DmaContext& operator=(const DmaContext&) = delete;
     virtual ~DmaContext() = default;
 
-    // For the devices that are added from here on. What takes none at all is not asked (check_start).
-    virtual void set_vf_token(const std::optional<Uuid>&) {}
-    // Binds and attaches `device` (type1: a device of the group behind that descriptor). Where it fails, the device is
-    // as it was, and closed.
-    [[nodiscard]] virtual Result<Device> add_device(UniqueFd device, const PciAddress& address) = 0;
+    // Binds and attaches `device` (type1: a device of the group behind that descriptor), with a VF token where it takes
+    // one. Where it fails, the device is as it was, and closed.
+    [[nodiscard]] virtual Result<Device> add_device(UniqueFd device, const PciAddress& address,
+                                                    const std::optional<Uuid>& vf_token) = 0;
+    // Resets a device of this context's, `fd`, with all that is on its bus or in its slot. An errno: ENODEV where there
+    // is no such reset, EINVAL where not all of that is this context's, or on a VFIO driver.
+    [[nodiscard]] virtual int reset_together(BorrowedFd) { return ENODEV; }
     // Detaches and closes the devices after the first `keep`, which nobody else has got yet.
     virtual void remove_devices(std::size_t keep) = 0;
     [[nodiscard]] virtual Result<Geometry> geometry() const = 0;
@@ -122,8 +127,9 @@ class AddressArena;
 [[nodiscard]] Result<std::unique_ptr<DmaContext>> make_type1_context(UniqueFd container, AddressArena arena);
 [[nodiscard]] std::unique_ptr<DmaContext> adopt_type1_context(UniqueFd container);
 
-// No kernel and no device: devices are memfds, maps are only checked and counted.
-[[nodiscard]] std::unique_ptr<DmaContext> make_simulated_context();
+// No kernel and no device: devices are memfds, maps are only checked and counted. `faults`: what is answered instead, a
+// device's address, the call and the errno's name in each: "0000:00:04.0 bind EPERM". A text that is none is no fault.
+[[nodiscard]] std::unique_ptr<DmaContext> make_simulated_context(std::vector<std::string> faults);
 // With a memfd for a context, for leases of mode direct.
 [[nodiscard]] std::unique_ptr<DmaContext> make_simulated_direct_context();
 

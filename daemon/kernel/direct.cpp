@@ -25,7 +25,7 @@ class DirectContext final : public DmaContext {
 
     BorrowedFd given_context() const override { return iommu_.borrow(); }
     // Unbound as it is: only a BIND would show whether its reset works, and would be the one that counts.
-    Result<Device> add_device(UniqueFd device, const PciAddress&) override {
+    Result<Device> add_device(UniqueFd device, const PciAddress&, const std::optional<Uuid>&) override {
         devices_.push_back(std::move(device));
         return Device{devices_.back().borrow(), true};
     }

@@ -6,11 +6,13 @@
 #include <vector>
 
 #include "daemon/base/bounds.hpp"
+#include "daemon/base/bytes.hpp"
 #include "daemon/kernel/address_arena.hpp"
 #include "daemon/kernel/context.hpp"
 #include "daemon/kernel/ioctl.hpp"
 #include "daemon/kernel/iommufd_abi.hpp"
 #include "daemon/kernel/iommufd_objects.hpp"
+#include "daemon/kernel/refusals.hpp"
 #include "daemon/kernel/vfio_device.hpp"
 
 namespace iommud::kernel {
@@ -35,8 +37,8 @@ class IommufdContext final : public DmaContext {
     }
 
     [[nodiscard]] Result<void> start();
-    void set_vf_token(const std::optional<Uuid>& token) override { vf_token_ = token; }
-    Result<Device> add_device(UniqueFd device, const PciAddress& address) override;
+    Result<Device> add_device(UniqueFd device, const PciAddress& address, const std::optional<Uuid>& vf_token) override;
+    int reset_together(BorrowedFd fd) override { return kernel::reset_together(fd, {}); }
     void remove_devices(std::size_t keep) override;
     Result<Geometry> geometry() const override;
     bool chooses_iova() const override { return true; }
@@ -55,7 +57,8 @@ class IommufdContext final : public DmaContext {
     };
 
     void detach_from(std::size_t first);
-    [[nodiscard]] Result<std::uint32_t> bind(BorrowedFd device, const PciAddress& address);
+    [[nodiscard]] Result<std::uint32_t> bind(BorrowedFd device, const PciAddress& address,
+                                             const std::optional<Uuid>& vf_token);
     [[nodiscard]] int attach(BorrowedFd device, std::uint32_t device_object);
     [[nodiscard]] int attach_to_own_table(BorrowedFd device, std::uint32_t device_object);
 
@@ -64,7 +67,6 @@ class IommufdContext final : public DmaContext {
     std::vector<UniqueFd> devices_;
     std::vector<PageTable> page_tables_;  // ours
     std::uint32_t device_objects_;        // at most; some may be gone
-    std::optional<Uuid> vf_token_;
 };
 
 Result<void> IommufdContext::start() {
@@ -86,32 +88,25 @@ Result<void> IommufdContext::start() {
 }
 
 // The number of its object in the context.
-Result<std::uint32_t> IommufdContext::bind(BorrowedFd device, const PciAddress& address) {
-    if (!vf_token_) {
+Result<std::uint32_t> IommufdContext::bind(BorrowedFd device, const PciAddress& address,
+                                           const std::optional<Uuid>& vf_token) {
+    if (!vf_token) {
         abi::DeviceBind bind;
         bind.iommufd = iommu_.get();
-        const int error = control(device, abi::device_bind_iommufd, &bind);
-        return error == 0 ? Result<std::uint32_t>(bind.out_devid)
-                          : tl::unexpected(device_error(address, "bind it", error));
+        const int error = when_unlocked([&] { return control(device, abi::device_bind_iommufd, &bind); });
+        return error == 0 ? Result<std::uint32_t>(bind.out_devid) : tl::unexpected(refusal(Call::bind, address, error));
     }
     abi::DeviceBindToken bind;
     bind.iommufd = iommu_.get();
-    // No token at no address: a kernel that looks for one says so, and binds nothing; an older one knows no flags.
+    // No token at no address: a kernel that looks for one says so, and binds nothing; an older one knows no flags. Nor
+    // does it look for the token of a device that wants one (6.12): whoever asks for that is refused, and not deceived.
     if (control(device, abi::device_bind_iommufd, &bind) == EINVAL) {
         return fail(ErrorCode::kernel_unsupported,
                     "device " + address.text() + ": this kernel takes no VF token when it binds a device to a context");
     }
-    bind.token_uuid_ptr = reinterpret_cast<std::uint64_t>(vf_token_->data());
-    const int error = control(device, abi::device_bind_iommufd, &bind);
-    if (error == EINVAL) {
-        return fail(ErrorCode::kernel_unsupported, "device " + address.text() +
-                                                       " takes no VF token: it is no virtual function of one that VFIO "
-                                                       "has, and has none itself");
-    }
-    if (error == EACCES) {
-        return fail(ErrorCode::access_denied, "device " + address.text() + ": this is not its VF token");
-    }
-    return error == 0 ? Result<std::uint32_t>(bind.out_devid) : tl::unexpected(device_error(address, "bind it", error));
+    bind.token_uuid_ptr = reinterpret_cast<std::uint64_t>(vf_token->data());
+    const int error = when_unlocked([&] { return control(device, abi::device_bind_iommufd, &bind); });
+    return error == 0 ? Result<std::uint32_t>(bind.out_devid) : tl::unexpected(refusal(Call::bind, address, error));
 }
 
 int attach_to(BorrowedFd device, std::uint32_t page_table) {
@@ -146,6 +141,12 @@ int IommufdContext::attach_to_own_table(BorrowedFd device, std::uint32_t device_
         default:
             return error;
     }
+    // A driver that knows what a page table can hold at attach only (arm-smmu, and virtio-iommu on 6.12) leaves the
+    // address space no room at all: with the address space itself the kernel attaches first.
+    if (const auto room = geometry(); room && room->range_count == 1 && room->ranges[0].last < page_size) {
+        static_cast<void>(destroy_object(iommu_.borrow(), alloc.out_hwpt_id));
+        return attach_to(device, ioas);
+    }
     if (const int error = attach_to(device, alloc.out_hwpt_id); error != 0) {
         static_cast<void>(destroy_object(iommu_.borrow(), alloc.out_hwpt_id));
         return error;
@@ -154,14 +155,15 @@ int IommufdContext::attach_to_own_table(BorrowedFd device, std::uint32_t device_
     return 0;
 }
 
-Result<Device> IommufdContext::add_device(UniqueFd device, const PciAddress& address) {
+Result<Device> IommufdContext::add_device(UniqueFd device, const PciAddress& address,
+                                          const std::optional<Uuid>& vf_token) {
     device_objects_ = std::min(device_objects_ + 1, most_devices);
-    const Result<std::uint32_t> bound = bind(device.borrow(), address);
+    const Result<std::uint32_t> bound = bind(device.borrow(), address, vf_token);
     if (!bound) {
         return tl::unexpected(bound.error());
     }
     if (const int error = attach(device.borrow(), *bound); error != 0) {
-        return tl::unexpected(device_error(address, "attach it", error));
+        return tl::unexpected(refusal(Call::attach, address, error));
     }
     devices_.push_back(std::move(device));
     const BorrowedFd fd = devices_.back().borrow();

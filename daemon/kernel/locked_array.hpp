@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "daemon/base/bytes.hpp"
+
 namespace iommud::kernel {
 
 enum class Locking { locked, unlocked };  // unlocked: without a kernel behind it, where nothing is locked
@@ -69,8 +71,8 @@ class LockedArray {
     }
 
   private:
-    static constexpr std::size_t page = 4096;
-    static constexpr std::size_t step = 4 * page;
+    static inline const std::size_t page = page_size;
+    static constexpr std::size_t step = 64 * KiB;  // whole pages of any kernel's
 
     void swap(LockedArray& other) noexcept {
         std::swap(at_, other.at_);

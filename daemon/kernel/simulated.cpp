@@ -4,10 +4,13 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstring>
+#include <string>
 #include <vector>
 
 #include "daemon/base/bytes.hpp"
 #include "daemon/kernel/context.hpp"
+#include "daemon/kernel/refusals.hpp"
 
 namespace iommud::kernel {
 namespace {
@@ -21,12 +24,34 @@ bool inside(std::uint64_t iova, std::uint64_t length) {
     });
 }
 
+const char* word_of(Call call) {
+    switch (call) {
+        case Call::bind:
+            return "bind";
+        case Call::attach:
+            return "attach";
+        case Call::set_container:
+            return "set-container";
+        case Call::set_iommu:
+            return "set-iommu";
+        case Call::get_device:
+            return "get-device";
+    }
+    return "";
+}
+
 class SimulatedContext final : public DmaContext {
   public:
-    explicit SimulatedContext(UniqueFd given) : given_(std::move(given)) {}
+    explicit SimulatedContext(UniqueFd given, std::vector<std::string> faults = {})
+        : given_(std::move(given)), faults_(std::move(faults)) {}
 
     BorrowedFd given_context() const override { return given_.borrow(); }
-    Result<Device> add_device(UniqueFd, const PciAddress& address) override {
+    Result<Device> add_device(UniqueFd, const PciAddress& address, const std::optional<Uuid>&) override {
+        for (const Call call : {Call::bind, Call::attach, Call::set_container, Call::set_iommu, Call::get_device}) {
+            if (const int error = fault(address.text() + " " + word_of(call) + " "); error != 0) {
+                return tl::unexpected(refusal(call, address, error));
+            }
+        }
         UniqueFd device(::memfd_create(address.text().c_str(), MFD_CLOEXEC));
         if (!device.valid()) {
             return fail(ErrorCode::internal, errno_message("make a simulated device", errno));
@@ -56,14 +81,29 @@ class SimulatedContext final : public DmaContext {
     bool let_go() override { return true; }
 
   private:
+    // The errno whose name stands behind `begin`; 0: none does.
+    [[nodiscard]] int fault(const std::string& begin) const {
+        constexpr int highest = 133;  // EHWPOISON
+        const auto found = std::find_if(faults_.begin(), faults_.end(),
+                                        [&begin](const std::string& text) { return text.starts_with(begin); });
+        for (int error = 1; found != faults_.end() && error <= highest; ++error) {
+            const char* const name = ::strerrorname_np(error);
+            if (name != nullptr && found->compare(begin.size(), std::string::npos, name) == 0) {
+                return error;
+            }
+        }
+        return 0;
+    }
+
     UniqueFd given_;  // in mode direct only
+    std::vector<std::string> faults_;
     std::vector<UniqueFd> devices_;
 };
 
 }  // namespace
 
-std::unique_ptr<DmaContext> make_simulated_context() {
-    return std::make_unique<SimulatedContext>(UniqueFd());
+std::unique_ptr<DmaContext> make_simulated_context(std::vector<std::string> faults) {
+    return std::make_unique<SimulatedContext>(UniqueFd(), std::move(faults));
 }
 
 std::unique_ptr<DmaContext> make_simulated_direct_context() {

@@ -12,6 +12,8 @@
 #include "daemon/kernel/address_arena.hpp"
 #include "daemon/kernel/context.hpp"
 #include "daemon/kernel/ioctl.hpp"
+#include "daemon/kernel/iommufd_abi.hpp"
+#include "daemon/kernel/refusals.hpp"
 #include "daemon/kernel/vfio_device.hpp"
 
 namespace iommud::kernel {
@@ -61,7 +63,8 @@ class Type1Context final : public DmaContext {
         : container_(std::move(container)), arena_(std::move(arena)) {}
 
     [[nodiscard]] Result<void> start();
-    Result<Device> add_device(UniqueFd group, const PciAddress& address) override;
+    Result<Device> add_device(UniqueFd group, const PciAddress& address, const std::optional<Uuid>& vf_token) override;
+    int reset_together(BorrowedFd fd) override;
     void remove_devices(std::size_t keep) override;
     Result<Geometry> geometry() const override;
     bool chooses_iova() const override { return false; }
@@ -90,6 +93,16 @@ class Type1Context final : public DmaContext {
 };
 
 Result<void> Type1Context::start() {
+    // iommufd's stand-in for a container counts pinned memory by process: every keeper would have the account's whole
+    // limit. It answers requests of iommufd, which a container does not know.
+    abi::Option option;
+    option.option_id = abi::option_rlimit_mode;
+    option.op = abi::option_op_get;
+    if (control(container_.borrow(), abi::option, &option) == 0) {
+        return fail(ErrorCode::kernel_unsupported,
+                    "/dev/vfio/vfio is iommufd's (CONFIG_IOMMUFD_VFIO_CONTAINER), which counts memory by process; the "
+                    "kernel needs CONFIG_VFIO_DEVICE_CDEV, or CONFIG_VFIO_CONTAINER");
+    }
     if (::ioctl(container_.get(), VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0 ||
         ::ioctl(container_.get(), VFIO_CHECK_EXTENSION, VFIO_UNMAP_ALL) <= 0) {
         return fail(ErrorCode::kernel_unsupported, "the kernel has no type1v2 IOMMU that unmaps all at once");
@@ -112,18 +125,19 @@ Result<void> Type1Context::take_group(UniqueFd group, const PciAddress& address)
     }
     int container = container_.get();
     if (const int error = control(group.borrow(), VFIO_GROUP_SET_CONTAINER, &container); error != 0) {
-        return tl::unexpected(device_error(address, "put its group into a container", error));
+        return tl::unexpected(refusal(Call::set_container, address, error));
     }
     if (groups_.empty()) {
         if (const int error = control(container_.borrow(), VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU); error != 0) {
-            return tl::unexpected(device_error(address, "set the container's IOMMU", error));
+            return tl::unexpected(refusal(Call::set_iommu, address, error));
         }
     }
     groups_.push_back(std::move(group));
     return {};
 }
 
-Result<Device> Type1Context::add_device(UniqueFd group, const PciAddress& address) {
+Result<Device> Type1Context::add_device(UniqueFd group, const PciAddress& address,
+                                        const std::optional<Uuid>& vf_token) {
     BorrowedFd known = known_group(group.borrow());
     if (!known.valid()) {
         if (auto taken = take_group(std::move(group), address); !taken) {
@@ -131,13 +145,27 @@ Result<Device> Type1Context::add_device(UniqueFd group, const PciAddress& addres
         }
         known = groups_.back().borrow();
     }
-    UniqueFd device(::ioctl(known.get(), VFIO_GROUP_GET_DEVICE_FD, address.text().c_str()));
-    if (!device.valid()) {
-        return tl::unexpected(device_error(address, "open it", errno));
+    const std::string name = address.text() + (vf_token ? " vf_token=" + uuid_text(*vf_token) : "");
+    UniqueFd device;
+    const int error = when_unlocked([&] {
+        device = UniqueFd(::ioctl(known.get(), VFIO_GROUP_GET_DEVICE_FD, name.c_str()));
+        return device.valid() ? 0 : errno;
+    });
+    if (error != 0) {
+        return tl::unexpected(refusal(Call::get_device, address, error));
     }
     devices_.push_back({std::move(device), known});
     const BorrowedFd fd = devices_.back().fd.borrow();
     return Device{fd, kernel::reset_works(fd)};
+}
+
+int Type1Context::reset_together(BorrowedFd fd) {
+    std::vector<BorrowedFd> groups;
+    groups.reserve(groups_.size());
+    for (const UniqueFd& group : groups_) {
+        groups.push_back(group.borrow());
+    }
+    return kernel::reset_together(fd, groups);
 }
 
 void Type1Context::remove_devices(std::size_t keep) {

@@ -1,8 +1,9 @@
 // What the three sides know of a VFIO device in common.
 #pragma once
 
-#include "daemon/base/pci_address.hpp"
-#include "daemon/base/result.hpp"
+#include <functional>
+#include <span>
+
 #include "daemon/base/unique_fd.hpp"
 
 namespace iommud::kernel {
@@ -10,7 +11,11 @@ namespace iommud::kernel {
 // Whether the device could be reset when it was opened: true only after BIND (hazards.md, M).
 [[nodiscard]] bool reset_works(BorrowedFd device);
 
-// The error for a client whose device the kernel did not give: `step` is "bind", "attach".
-[[nodiscard]] Error device_error(const PciAddress& address, std::string_view step, int error_number);
+// Resets the bus or slot of a device with all that is there. `groups`: under type1, of all of that. An errno.
+[[nodiscard]] int reset_together(BorrowedFd device, std::span<const BorrowedFd> groups);
+
+// The errno of `call`, which is made again for up to 2 seconds while it is EAGAIN: a reset or a change of its driver
+// holds the device's lock.
+[[nodiscard]] int when_unlocked(const std::function<int()>& call);
 
 }  // namespace iommud::kernel

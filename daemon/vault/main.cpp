@@ -1,5 +1,6 @@
 // iommud-vault: the only process of the daemon that runs as root. Sets itself up, gives up what it does not need, and
 // serves the one monitor.
+#include <fmt/format.h>
 #include <linux/capability.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "daemon/base/bytes.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/sandbox/privileges.hpp"
 #include "daemon/sandbox/seccomp.hpp"
@@ -26,10 +28,17 @@ namespace {
 // docs/PRIVSEP.md gives each its reason.
 constexpr std::array<int, 4> capabilities{CAP_SETUID, CAP_SETGID, CAP_KILL, CAP_SYS_RESOURCE};
 
-// What only an administrator can mend: the unit does not start the vault again.
+// What only an administrator can mend, or nobody on this kernel: the unit does not start the vault again.
 class Misconfigured : public Fatal {
     using Fatal::Fatal;
 };
+
+void refuse_pages_of_other_sizes() {
+    if (page_size > largest_page_size) {
+        throw Misconfigured(fmt::format("this kernel cannot be served: its pages have {}, and at most {} are served",
+                                        format_bytes(page_size), format_bytes(largest_page_size)));
+    }
+}
 
 // Somebody's uid is never used: that account could signal a keeper.
 void refuse_uids_of_others(const UidRanges& uids) {
@@ -58,6 +67,7 @@ void raise_descriptor_limit() {
 }
 
 void serve(const Options& options) {
+    refuse_pages_of_other_sizes();
     ::umask(077);
     static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
     raise_descriptor_limit();

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <map>
 
 #include "daemon/vault/files.hpp"
@@ -18,12 +19,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* cdev_context = "/dev/iommu";
-constexpr const char* type1_context = "/dev/vfio/vfio";
+constexpr const char* cdev_context = "/iommu";
+constexpr const char* type1_context = "/vfio/vfio";
 
-bool is_character_device(const char* path) {
+bool is_character_device(const std::string& path) {
     struct stat status {};
-    return ::stat(path, &status) == 0 && S_ISCHR(status.st_mode);
+    return ::stat(path.c_str(), &status) == 0 && S_ISCHR(status.st_mode);
+}
+
+// Whether a driver of the kernel's has that name for its nodes: "vfio" makes those of groups, and "vfio-dev" those of
+// devices (vfio_group_init, vfio_cdev_init), each as soon as VFIO is loaded.
+bool makes_nodes(const Folders& folders, std::string_view driver) {
+    std::ifstream list(folders.proc + "/devices");
+    for (std::string line; std::getline(list, line);) {
+        if (line.size() > driver.size() && line.ends_with(driver) && line[line.size() - driver.size() - 1] == ' ') {
+            return true;
+        }
+    }
+    return false;
 }
 
 std::string sysfs_of(const Folders& folders, const PciAddress& device) {
@@ -46,20 +59,12 @@ tl::unexpected<Error> not_bound(const Folders& folders, const PciAddress& device
                                                          device.text(), driver.empty() ? "no driver" : driver));
 }
 
-tl::unexpected<Error> cannot_open(const std::string& node, int error, ErrorCode when_absent) {
-    const ErrorCode code = error == EBUSY                      ? ErrorCode::device_busy
-                           : error == ENODEV || error == ENXIO ? ErrorCode::no_such_device
-                           : error == ENOENT                   ? when_absent
-                                                               : ErrorCode::internal;
-    return fail(code, errno_message("open " + node, error));
-}
-
 // Opens `node`, whose number stands in the sysfs file `number_file`; it must be the same node when it is open.
 Result<UniqueFd> open_node(const std::string& node, const std::string& number_file) {
     const auto before = read_small(number_file);
     UniqueFd fd(::open(node.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     if (!fd.valid()) {
-        return cannot_open(node, errno, ErrorCode::no_such_device);
+        return tl::unexpected(open_error(node, errno, ErrorCode::no_such_device));
     }
     struct stat status {};
     const auto after = read_small(number_file);
@@ -78,7 +83,7 @@ Result<void> interrupts_are_safe(const Folders& folders) {
             continue;
         }
         if (const auto value = read_small(path); !value || *value != "N") {
-            return fail(ErrorCode::kernel_unsupported,
+            return fail(ErrorCode::device_refused,
                         fmt::format("{} is {}, not N: a device could send any interrupt, and none is given", path,
                                     value ? *value : "unreadable"));
         }
@@ -101,11 +106,20 @@ Result<UniqueFd> open_cdev(const Folders& folders, const PciAddress& device) {
         return not_bound(folders, device);
     }
     if (!names[0].starts_with("vfio") || !is_number(names[0].substr(4))) {
-        return fail(ErrorCode::group_not_viable,
+        return fail(ErrorCode::device_refused,
                     fmt::format("{}: node {}: devices without an IOMMU are never given", device.text(), names[0]));
     }
-    return open_node(fmt::format("{}/vfio/devices/{}", folders.dev, names[0]),
-                     fmt::format("{}/vfio-dev/{}/dev", sysfs_of(folders, device), names[0]));
+    const std::string number_file = fmt::format("{}/vfio-dev/{}/dev", sysfs_of(folders, device), names[0]);
+    if (::access(number_file.c_str(), F_OK) != 0) {
+        // With groups only, the vault would have taken type1, had VFIO been loaded when it started.
+        return fail(
+            ErrorCode::kernel_unsupported,
+            fmt::format("{}: VFIO makes no node for it: the kernel lacks CONFIG_VFIO_DEVICE_CDEV{}", device.text(),
+                        is_character_device(folders.dev + type1_context)
+                            ? "; after a restart of iommud-vault.service it is served by type1"
+                            : ""));
+    }
+    return open_node(fmt::format("{}/vfio/devices/{}", folders.dev, names[0]), number_file);
 }
 
 Result<UniqueFd> open_group(const Folders& folders, const PciAddress& device, const std::string& group) {
@@ -118,18 +132,44 @@ Result<UniqueFd> open_group(const Folders& folders, const PciAddress& device, co
 
 }  // namespace
 
-std::optional<KernelInterface> probe_kernel() {
-    if (is_character_device(cdev_context)) {
-        return KernelInterface::iommufd;
+Error open_error(const std::string& node, int error_number, ErrorCode when_absent) {
+    const auto because = [&](ErrorCode code, std::string_view cause) {
+        return Error{code, fmt::format("{}: {}", errno_message("open " + node, error_number), cause)};
+    };
+    switch (error_number) {
+        case EACCES:
+            return because(ErrorCode::device_refused,
+                           "it is not root's any more; an administrator gives it back, by chown root: and chmod 0600");
+        case EPERM:
+            return because(ErrorCode::device_refused, "DeviceAllow= of iommud-vault.service does not name it");
+        case EBUSY:
+            return because(ErrorCode::device_busy, "a program outside of iommud has it open");
+        case ENODEV:
+        case ENXIO:
+            return because(ErrorCode::no_such_device, "the device is going away");
+        case ENOENT:
+            return {when_absent, errno_message("open " + node, error_number)};
+        case ENOMEM:
+            return because(ErrorCode::memory_limit, "the kernel has no memory for it");
+        default:
+            return {ErrorCode::internal, errno_message("open " + node, error_number)};
     }
-    return is_character_device(type1_context) ? std::optional(KernelInterface::type1) : std::nullopt;
+}
+
+std::optional<KernelInterface> probe_kernel(const Folders& folders) {
+    const bool iommufd = is_character_device(folders.dev + cdev_context);
+    const bool only_groups = makes_nodes(folders, "vfio") && !makes_nodes(folders, "vfio-dev");
+    if (is_character_device(folders.dev + type1_context) && (only_groups || !iommufd)) {
+        return KernelInterface::type1;
+    }
+    return iommufd ? std::optional(KernelInterface::iommufd) : std::nullopt;
 }
 
 Result<UniqueFd> open_context(KernelInterface kernel) {
-    const char* node = kernel == KernelInterface::type1 ? type1_context : cdev_context;
-    UniqueFd fd(::open(node, O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    const std::string node = Folders().dev + (kernel == KernelInterface::type1 ? type1_context : cdev_context);
+    UniqueFd fd(::open(node.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     if (!fd.valid()) {
-        return cannot_open(node, errno, ErrorCode::kernel_unsupported);
+        return tl::unexpected(open_error(node, errno, ErrorCode::kernel_unsupported));
     }
     if (!is_character_device(node)) {
         return fail(ErrorCode::kernel_unsupported, fmt::format("{} is not a device node", node));

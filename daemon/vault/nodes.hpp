@@ -13,17 +13,22 @@
 
 namespace iommud::vault {
 
-// The interface this kernel has, by which nodes are there; nothing when it has none.
-[[nodiscard]] std::optional<KernelInterface> probe_kernel();
-
 // /dev/iommu, or under type1 /dev/vfio/vfio.
 [[nodiscard]] Result<UniqueFd> open_context(KernelInterface kernel);
 
-// Where sysfs and the nodes are; elsewhere in tests.
+// What it means that `node` cannot be opened; `when_absent` is what it means when there is none.
+[[nodiscard]] Error open_error(const std::string& node, int error_number, ErrorCode when_absent);
+
+// Where sysfs, the nodes and /proc are; elsewhere in tests.
 struct Folders {
     std::string sys = "/sys";
     std::string dev = "/dev";
+    std::string proc = "/proc";
 };
+
+// The interface that this kernel has; nothing when it has none. iommufd counts only where VFIO makes device nodes for
+// it (CONFIG_VFIO_DEVICE_CDEV), which a kernel with iommufd need not do: such a one is served by type1.
+[[nodiscard]] std::optional<KernelInterface> probe_kernel(const Folders& folders = {});
 
 // For each of `devices` its node, or under type1 its group's (a copy where two devices are of one group). Every node is
 // checked against the device number that sysfs gives, before and after. None is opened for a device without an IOMMU,

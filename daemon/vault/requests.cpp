@@ -72,17 +72,16 @@ Result<void> within(const char* what, std::uint64_t value, std::uint64_t least, 
     return {};
 }
 
-Result<void> are_devices(std::vector<PciAddress> devices, const std::vector<PciAddress>& no_reset_allowed) {
+Result<void> are_devices(std::vector<PciAddress> devices, const std::vector<PciAddress>& some) {
     if (auto fits = within("devices", devices.size(), 1, most_lease_devices); !fits) {
         return fits;
     }
     std::sort(devices.begin(), devices.end());
-    const bool asked = std::all_of(no_reset_allowed.begin(), no_reset_allowed.end(), [&devices](const auto& address) {
+    const bool asked = std::all_of(some.begin(), some.end(), [&devices](const auto& address) {
         return std::binary_search(devices.begin(), devices.end(), address);
     });
-    if (std::adjacent_find(devices.begin(), devices.end()) != devices.end() || !asked ||
-        no_reset_allowed.size() > devices.size()) {
-        return fail(ErrorCode::internal, "the list of devices has one twice, or that of resets one that is not in it");
+    if (std::adjacent_find(devices.begin(), devices.end()) != devices.end() || !asked || some.size() > devices.size()) {
+        return fail(ErrorCode::internal, "the list of devices has one twice, or a list of some of them another one");
     }
     return {};
 }
@@ -134,14 +133,14 @@ Result<void> within_bounds(const ipc::GrantLease& request) {
                    within("memory to lock", request.memlock, 0, most_memory),
                    within("memory of the cgroup", request.memory_max, 0, most_memory),
                    within("maps", request.maps, 1, most_maps), are_devices(request.devices, request.no_reset_allowed),
-                   within("bytes of the record", request.record.size(), 1, ipc::max_record),
-                   is_token(request.vf_token)});
+                   within("bytes of the record", request.record.size(), 1, ipc::max_record), is_token(request.vf_token),
+                   are_devices(request.devices, request.vf_token_for)});
 }
 
 Result<void> within_bounds(const ipc::ExtendLease& request) {
     return all_of({are_devices(request.devices, request.no_reset_allowed),
-                   within("bytes of the record", request.record.size(), 1, ipc::max_record),
-                   is_token(request.vf_token)});
+                   within("bytes of the record", request.record.size(), 1, ipc::max_record), is_token(request.vf_token),
+                   are_devices(request.devices, request.vf_token_for)});
 }
 
 Result<void> within_bounds(const ipc::SetLimit& request) {

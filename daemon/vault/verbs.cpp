@@ -93,7 +93,9 @@ Result<void> Vault::carry_out(const ipc::GrantLease& request, ipc::Packet& packe
                        .maps = request.maps,
                        .devices = request.devices,
                        .no_reset_allowed = request.no_reset_allowed,
-                       .vf_token = request.vf_token};
+                       .vf_token = request.vf_token,
+                       .vf_token_for = request.vf_token_for,
+                       .faults = *kernel_ == KernelInterface::simulated ? request.faults : std::vector<std::string>()};
         lease.account_uid = request.account_uid;
         lease.memory_max = request.memory_max;
         lease.record = request.record;
@@ -134,8 +136,9 @@ Result<void> Vault::carry_out(const ipc::ExtendLease& request, ipc::Packet& pack
         }
     }
     if (ready) {
-        auto extension = spawner_.extension(*lease, {request.devices, request.no_reset_allowed, request.vf_token},
-                                            packet.fds[0].borrow());
+        auto extension = spawner_.extension(
+            *lease, {request.devices, request.no_reset_allowed, request.vf_token, request.vf_token_for},
+            packet.fds[0].borrow());
         if (extension) {
             // From here on the keeper may have them, whatever becomes of the child: a record with too many frees
             // nothing too early.

@@ -18,6 +18,9 @@ struct FakeContext : kernel::DmaContext {
     bool places_maps = false;
     std::size_t fail_device = SIZE_MAX;  // which add_device fails
     std::size_t devices = 0;
+    std::vector<std::optional<Uuid>> tokens;
+    int reset_together_error = ENODEV;
+    std::size_t resets_together = 0;
     std::vector<kernel::MapRequest> requests;
 
     static int next(std::vector<int>& errors) {
@@ -29,13 +32,19 @@ struct FakeContext : kernel::DmaContext {
         return error;
     }
 
-    Result<kernel::Device> add_device(UniqueFd, const PciAddress& address) override {
+    Result<kernel::Device> add_device(UniqueFd, const PciAddress& address,
+                                      const std::optional<Uuid>& vf_token) override {
+        tokens.push_back(vf_token);
         calls.push_back("add " + address.text());
         if (devices == fail_device) {
             return fail(ErrorCode::device_busy, "busy");
         }
         ++devices;
         return kernel::Device{BorrowedFd(0), reset_works};
+    }
+    int reset_together(BorrowedFd) override {
+        ++resets_together;
+        return reset_together_error;
     }
     void remove_devices(std::size_t keep) override {
         calls.push_back("keep " + std::to_string(keep));

@@ -15,7 +15,7 @@
 namespace iommud::keeper {
 namespace {
 
-constexpr std::uint64_t reserve = 8 * page_size;
+const std::uint64_t reserve = 8 * page_size;
 
 class MemoryOfALease : public testing::Test {
   protected:
@@ -24,7 +24,7 @@ class MemoryOfALease : public testing::Test {
         ASSERT_EQ(::write(file_.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
         ASSERT_EQ(::fcntl(file_.get(), F_ADD_SEALS, F_SEAL_SHRINK), 0);
         kernel::Geometry geometry;
-        geometry.ranges[0] = {0x1000, 0xffffff};
+        geometry.ranges[0] = {page_size, 0x1000 * page_size - 1};
         geometry.range_count = 1;
         geometry.alignment = page_size;
         memory_.set_geometry(geometry);
@@ -46,8 +46,8 @@ class MemoryOfALease : public testing::Test {
 };
 
 TEST_F(MemoryOfALease, AnIovaIsChosenWhereTheKernelDoesNot) {
-    EXPECT_EQ(map(1).value, 0x1000U);
-    EXPECT_EQ(map(1).value, 0x2000U);
+    EXPECT_EQ(map(1).value, page_size);
+    EXPECT_EQ(map(1).value, 2 * page_size);
 }
 
 TEST_F(MemoryOfALease, TheKernelsOwnChoiceIsTaken) {
@@ -106,17 +106,41 @@ TEST_F(MemoryOfALease, WhatTheKernelSaysOfTheMemoryIsSaidAsSuch) {
 }
 
 TEST_F(MemoryOfALease, MapsDoNotOverlap) {
-    ASSERT_EQ(map_at(0x3000, 2).error, IOMMUD_ERROR_NONE);
+    ASSERT_EQ(map_at(3 * page_size, 2).error, IOMMUD_ERROR_NONE);
 
-    EXPECT_EQ(map_at(0x4000, 1).error, IOMMUD_ERROR_INVALID_ARGUMENT);
-    EXPECT_EQ(map_at(0x2000, 2).error, IOMMUD_ERROR_INVALID_ARGUMENT);
-    EXPECT_EQ(map_at(0x5000, 1).error, IOMMUD_ERROR_NONE);
+    for (const iommud_reply& reply : {map_at(4 * page_size, 1), map_at(2 * page_size, 2)}) {
+        EXPECT_EQ(reply.error, IOMMUD_ERROR_INVALID_ARGUMENT);
+        EXPECT_EQ(reply.value, fault_value(IOMMUD_IOVA_IN_USE, 3 * page_size));
+    }
+    EXPECT_EQ(map_at(5 * page_size, 1).error, IOMMUD_ERROR_NONE);
 }
 
 TEST_F(MemoryOfALease, AFixedIovaIsAWholePageAndDoesNotWrapAround) {
-    EXPECT_EQ(map_at(0x3001, 1).error, IOMMUD_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(map_at(0x3001, 1).value, fault_value(IOMMUD_IOVA_MISALIGNED, page_size));
     EXPECT_EQ(map_at(UINT64_MAX - page_size + 1, 2).error, IOMMUD_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(map_at(0xfff * page_size, 2).value, fault_value(IOMMUD_IOVA_BEYOND, 0x1000 * page_size));
     EXPECT_TRUE(context_.requests.empty());
+}
+
+TEST_F(MemoryOfALease, WhatTheKernelSaysOfAnIovaIsSaidAsSuch) {
+    context_.map_errors = {EINVAL, EEXIST};
+
+    for (int i = 0; i < 2; ++i) {
+        const iommud_reply reply = map_at(3 * page_size, 1);
+        EXPECT_EQ(reply.error, IOMMUD_ERROR_INVALID_ARGUMENT);
+        EXPECT_EQ(reply.value, fault_value(IOMMUD_IOVA_REFUSED, 3 * page_size));
+    }
+}
+
+TEST_F(MemoryOfALease, ALengthIsWholePagesOfTheIommu) {
+    kernel::Geometry wide;
+    wide.alignment = 16 * page_size;
+    memory_.set_geometry(wide);
+
+    const iommud_reply reply = map(1);
+
+    EXPECT_EQ(reply.error, IOMMUD_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(reply.value, fault_value(IOMMUD_ARGUMENT_LENGTH, 16 * page_size));
 }
 
 TEST_F(MemoryOfALease, NoMoreMapsThanTheTableHolds) {
@@ -131,13 +155,13 @@ TEST_F(MemoryOfALease, NoMoreMapsThanTheTableHolds) {
 }
 
 TEST_F(MemoryOfALease, UnmapNamesAWholeMap) {
-    ASSERT_EQ(map_at(0x3000, 4).error, IOMMUD_ERROR_NONE);
+    ASSERT_EQ(map_at(3 * page_size, 4).error, IOMMUD_ERROR_NONE);
 
-    EXPECT_EQ(unmap(0x4000, 0).error, IOMMUD_ERROR_NO_SUCH_MAP);
-    EXPECT_EQ(unmap(0x3000, page_size).error, IOMMUD_ERROR_NO_SUCH_MAP);
-    EXPECT_EQ(unmap(0x3000, 5 * page_size).error, IOMMUD_ERROR_NO_SUCH_MAP);
-    EXPECT_EQ(unmap(0x3000, 4 * page_size).value, 4 * page_size);
-    EXPECT_EQ(unmap(0x3000, 0).error, IOMMUD_ERROR_NO_SUCH_MAP);
+    EXPECT_EQ(unmap(4 * page_size, 0).error, IOMMUD_ERROR_NO_SUCH_MAP);
+    EXPECT_EQ(unmap(3 * page_size, page_size).error, IOMMUD_ERROR_NO_SUCH_MAP);
+    EXPECT_EQ(unmap(3 * page_size, 5 * page_size).error, IOMMUD_ERROR_NO_SUCH_MAP);
+    EXPECT_EQ(unmap(3 * page_size, 4 * page_size).value, 4 * page_size);
+    EXPECT_EQ(unmap(3 * page_size, 0).error, IOMMUD_ERROR_NO_SUCH_MAP);
 }
 
 TEST_F(MemoryOfALease, UnmapAllFreesTheReservation) {

@@ -23,38 +23,40 @@ MapTable table_of(std::uint32_t capacity) {
     return full;
 }
 
-constexpr std::array<IovaRange, 2> usable{{{0x1000, 0xfffff}, {0x200000, 0xffffffff}}};
+const std::array<IovaRange, 2> usable{
+    {{page_size, 0x100 * page_size - 1}, {0x200 * page_size, 0x100000 * page_size - 1}}};
 
 TEST(MapTable, FindsAMapByWhereItStartsOnly) {
     MapTable table = table_of(4);
-    table.insert({0x3000, 2, 0});
+    table.insert({3 * page_size, 2, 0});
 
-    EXPECT_NE(table.find(0x3000), nullptr);
-    EXPECT_EQ(table.find(0x4000), nullptr);
-    EXPECT_EQ(table.find(0x2000), nullptr);
+    EXPECT_NE(table.find(3 * page_size), nullptr);
+    EXPECT_EQ(table.find(4 * page_size), nullptr);
+    EXPECT_EQ(table.find(2 * page_size), nullptr);
 }
 
 TEST(MapTable, KnowsEveryOverlapAndNoOther) {
     MapTable table = table_of(4);
-    table.insert({0x3000, 2, 0});
+    table.insert({3 * page_size, 2, 0});
 
-    EXPECT_TRUE(table.overlaps(0x3000, page_size));
-    EXPECT_TRUE(table.overlaps(0x4000, page_size));
-    EXPECT_TRUE(table.overlaps(0x2000, 2 * page_size));
-    EXPECT_TRUE(table.overlaps(0, UINT64_MAX));
-    EXPECT_FALSE(table.overlaps(0x2000, page_size));
-    EXPECT_FALSE(table.overlaps(0x5000, page_size));
+    const kernel::Map* const map = table.find(3 * page_size);
+    EXPECT_EQ(table.overlapping(3 * page_size, page_size), map);
+    EXPECT_EQ(table.overlapping(4 * page_size, page_size), map);
+    EXPECT_EQ(table.overlapping(2 * page_size, 2 * page_size), map);
+    EXPECT_EQ(table.overlapping(0, UINT64_MAX), map);
+    EXPECT_EQ(table.overlapping(2 * page_size, page_size), nullptr);
+    EXPECT_EQ(table.overlapping(5 * page_size, page_size), nullptr);
 }
 
 TEST(MapTable, IsFullAtItsCapacityAndCountsItsBytes) {
     MapTable table = table_of(2);
-    table.insert({0x3000, 2, 0});
+    table.insert({3 * page_size, 2, 0});
     EXPECT_FALSE(table.full());
-    table.insert({0x1000, 1, 0});
+    table.insert({page_size, 1, 0});
 
     EXPECT_TRUE(table.full());
     EXPECT_EQ(table.bytes(), 3 * page_size);
-    table.erase(0x3000);
+    table.erase(3 * page_size);
     EXPECT_EQ(table.bytes(), page_size);
 }
 
@@ -80,35 +82,36 @@ TEST(MapTable, StaysInOrderWhateverTheOrderOfInsertionAndRemoval) {
 }
 
 TEST(FindIova, TakesTheLowestPlaceThatFits) {
-    const std::array<Map, 2> maps{{{0x1000, 1, 0}, {0x3000, 1, 0}}};
+    const std::array<Map, 2> maps{{{page_size, 1, 0}, {3 * page_size, 1, 0}}};
 
-    EXPECT_EQ(find_iova(maps, usable, page_size, page_size), 0x2000U);
-    EXPECT_EQ(find_iova(maps, usable, 2 * page_size, page_size), 0x4000U);
+    EXPECT_EQ(find_iova(maps, usable, page_size, page_size), 2 * page_size);
+    EXPECT_EQ(find_iova(maps, usable, 2 * page_size, page_size), 4 * page_size);
 }
 
 TEST(FindIova, NeverChoosesZero) {
-    constexpr std::array<IovaRange, 1> from_zero{{{0, 0xffff}}};
+    const std::array<IovaRange, 1> from_zero{{{0, 16 * page_size - 1}}};
 
-    EXPECT_EQ(find_iova({}, from_zero, page_size, page_size), 0x1000U);
+    EXPECT_EQ(find_iova({}, from_zero, page_size, page_size), page_size);
 }
 
 TEST(FindIova, GoesOnToTheNextRange) {
-    EXPECT_EQ(find_iova({}, usable, MiB, page_size), 0x200000U);
+    EXPECT_EQ(find_iova({}, usable, 0x100 * page_size, page_size), 0x200 * page_size);
 }
 
 TEST(FindIova, AlignsLargeMapsToLargePages) {
-    const std::array<Map, 1> maps{{{0x200000, 1, 0}}};
+    constexpr std::array<IovaRange, 1> from_two{{{2 * MiB, GiB - 1}}};
+    const std::array<Map, 1> maps{{{2 * MiB, 1, 0}}};
 
-    EXPECT_EQ(find_iova(maps, usable, 2 * MiB, page_size), 0x400000U);
+    EXPECT_EQ(find_iova(maps, from_two, 2 * MiB, page_size), 4 * MiB);
 }
 
 TEST(FindIova, HonoursTheAlignmentOfTheIommu) {
-    EXPECT_EQ(find_iova({}, usable, 0x10000, 0x10000), 0x10000U);
+    EXPECT_EQ(find_iova({}, usable, 16 * page_size, 16 * page_size), 16 * page_size);
 }
 
 TEST(FindIova, FindsNothingWhereNothingFits) {
-    constexpr std::array<IovaRange, 1> small{{{0x1000, 0x2fff}}};
-    const std::array<Map, 1> maps{{{0x1000, 2, 0}}};
+    const std::array<IovaRange, 1> small{{{page_size, 3 * page_size - 1}}};
+    const std::array<Map, 1> maps{{{page_size, 2, 0}}};
 
     EXPECT_EQ(find_iova({}, small, 3 * page_size, page_size), std::nullopt);
     EXPECT_EQ(find_iova(maps, small, page_size, page_size), std::nullopt);
@@ -116,10 +119,10 @@ TEST(FindIova, FindsNothingWhereNothingFits) {
 }
 
 TEST(FindIova, DoesNotWrapAroundAtTheEndOfTheNumbers) {
-    constexpr std::array<IovaRange, 1> top{{{UINT64_MAX - 0x1fff, UINT64_MAX}}};
-    const std::array<Map, 1> maps{{{UINT64_MAX - 0x1fff, 2, 0}}};
+    const std::array<IovaRange, 1> top{{{UINT64_MAX - 2 * page_size + 1, UINT64_MAX}}};
+    const std::array<Map, 1> maps{{{UINT64_MAX - 2 * page_size + 1, 2, 0}}};
 
-    EXPECT_EQ(find_iova({}, top, 2 * page_size, page_size), UINT64_MAX - 0x1fff);
+    EXPECT_EQ(find_iova({}, top, 2 * page_size, page_size), UINT64_MAX - 2 * page_size + 1);
     EXPECT_EQ(find_iova(maps, top, page_size, page_size), std::nullopt);
     EXPECT_EQ(find_iova({}, top, 2 * MiB, page_size), std::nullopt);
 }
@@ -131,8 +134,8 @@ TEST(FindIova, WhatItFindsIsFreeAndUsable) {
         const std::uint32_t pages = 1 + static_cast<std::uint32_t>(random() % 600);
         const auto iova = find_iova(table.all(), usable, pages * page_size, page_size);
         ASSERT_TRUE(iova.has_value());
-        ASSERT_FALSE(table.overlaps(*iova, pages * page_size));
-        ASSERT_TRUE(*iova + pages * page_size - 1 <= 0xfffff || *iova >= 0x200000);
+        ASSERT_EQ(table.overlapping(*iova, pages * page_size), nullptr);
+        ASSERT_TRUE(*iova + pages * page_size - 1 <= 0x100 * page_size - 1 || *iova >= 0x200 * page_size);
         table.insert({*iova, pages, 0});
         table.erase(table.all()[random() % table.size()].iova);
         table.insert({*find_iova(table.all(), usable, page_size, page_size), 1, 0});

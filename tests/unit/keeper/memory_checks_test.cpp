@@ -10,6 +10,7 @@
 #include <string>
 
 #include "daemon/base/bytes.hpp"
+#include "daemon/keeper/lease_frames.hpp"
 
 namespace iommud::keeper {
 namespace {
@@ -64,28 +65,29 @@ TEST(MemoryChecks, AFileOfTmpfsIsMemory) {
 
 TEST(MemoryChecks, RangesAreWholePages) {
     const UniqueFd memory = empty_memory(2 * page_size);
-    const auto error = [fd = memory.borrow()](std::uint64_t offset, std::uint64_t length) {
-        return check_memory(fd, offset, length).error;
+    const auto value = [fd = memory.borrow()](std::uint64_t offset, std::uint64_t length) {
+        const MemoryVerdict verdict = check_memory(fd, offset, length);
+        EXPECT_EQ(verdict.error, IOMMUD_ERROR_INVALID_ARGUMENT);
+        return verdict.value;
     };
+    const std::uint64_t offset = fault_value(IOMMUD_ARGUMENT_OFFSET, page_size);
+    const std::uint64_t length = fault_value(IOMMUD_ARGUMENT_LENGTH, page_size);
 
-    EXPECT_EQ(error(0, 0), IOMMUD_ERROR_INVALID_ARGUMENT);
-    EXPECT_EQ(error(1, page_size), IOMMUD_ERROR_INVALID_ARGUMENT);
-    EXPECT_EQ(error(0, page_size - 1), IOMMUD_ERROR_INVALID_ARGUMENT);
-    EXPECT_EQ(error(UINT64_MAX - page_size + 1, page_size), IOMMUD_ERROR_INVALID_ARGUMENT);
-    EXPECT_EQ(error(page_size, UINT64_MAX - page_size + 1), IOMMUD_ERROR_INVALID_ARGUMENT);
-    EXPECT_EQ(error(std::uint64_t{1} << 63, page_size), IOMMUD_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(value(0, 0), length);
+    EXPECT_EQ(value(1, page_size), offset);
+    EXPECT_EQ(value(0, page_size - 1), length);
+    EXPECT_EQ(value(UINT64_MAX - page_size + 1, page_size), offset);
+    EXPECT_EQ(value(page_size, UINT64_MAX - page_size + 1), length);
+    EXPECT_EQ(value(std::uint64_t{1} << 63, page_size), offset);
 }
 
 // These take no page, so they need no huge page set aside.
 TEST(MemoryChecks, HugeMemoryIsMappedInWholeHugePages) {
     const UniqueFd memory = empty_memory(4 * MiB, MFD_HUGETLB);
-    const auto error = [fd = memory.borrow()](std::uint64_t offset, std::uint64_t length) {
-        return check_memory(fd, offset, length).error;
-    };
 
     EXPECT_EQ(check_memory(memory.borrow(), 2 * MiB, 2 * MiB).page_size, 2 * MiB);
-    EXPECT_EQ(error(0, page_size), IOMMUD_ERROR_INVALID_ARGUMENT);
-    EXPECT_EQ(error(page_size, 2 * MiB), IOMMUD_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(check_memory(memory.borrow(), 0, page_size).value, fault_value(IOMMUD_ARGUMENT_LENGTH, 2 * MiB));
+    EXPECT_EQ(check_memory(memory.borrow(), page_size, 2 * MiB).value, fault_value(IOMMUD_ARGUMENT_OFFSET, 2 * MiB));
 }
 
 TEST(MemoryChecks, HugeMemoryIsNotMadeLongerByMappingIt) {

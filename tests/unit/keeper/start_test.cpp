@@ -90,15 +90,5 @@ TEST(KeeperStart, ModesThatItDoesNotServeAreRefusedByName) {
     EXPECT_TRUE(check_start(direct, descriptors(3)).has_value());
 }
 
-TEST(KeeperStart, AVfTokenIsForIommufd) {
-    ipc::KeeperStart with = message(keeper, KernelInterface::iommufd, 1);
-    with.vf_token = "bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3";
-    ipc::KeeperStart by_group = message(keeper, KernelInterface::type1, 1);
-    by_group.vf_token = with.vf_token;
-
-    EXPECT_TRUE(check_start(with, descriptors(3)).has_value());
-    EXPECT_EQ(check_start(by_group, descriptors(3)).error().code, ErrorCode::kernel_unsupported);
-}
-
 }  // namespace
 }  // namespace iommud::keeper

@@ -138,7 +138,7 @@ TEST_F(Arena, PagesThatWereOnlyAllocatedAreThereAfterwards) {
     const UniqueFd memory(::memfd_create("arena", MFD_CLOEXEC));
     ASSERT_EQ(::fallocate(memory.get(), 0, 0, 16 * page_size), 0);
     const std::uint32_t place = put(memory, 16 * page_size);
-    std::array<unsigned char, 16> there{};
+    std::vector<unsigned char> there(16 * page_size / static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)));
 
     ASSERT_EQ(::mincore(pointer(arena_.address_of(place)), 16 * page_size, there.data()), 0);
 

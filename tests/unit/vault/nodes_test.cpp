@@ -1,11 +1,13 @@
 // Which nodes the vault opens for a monitor that asks for any (I8), in a sysfs and a /dev of the test's own.
 #include "daemon/vault/nodes.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <array>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 
@@ -38,9 +40,16 @@ class Nodes : public testing::Test {
         const fs::path node = top_ / "dev/vfio/devices" / name;
         made_ = fs::exists(node) || ::mknod(node.c_str(), S_IFCHR | 0600, makedev(1, 3)) == 0;
     }
-    [[nodiscard]] Result<std::vector<UniqueFd>> open() const {
-        return open_devices(KernelInterface::iommufd, edu, {top_ / "sys", top_ / "dev"});
+    void remove(const std::string& path) const { fs::remove(top_ / path); }
+    // Makes one below /dev, as which /dev/null will do.
+    [[nodiscard]] bool node(const std::string& path) const {
+        return ::mknod((top_ / "dev" / path).c_str(), S_IFCHR | 0600, makedev(1, 3)) == 0;
     }
+    [[nodiscard]] Folders folders() const { return {top_ / "sys", top_ / "dev", top_ / "proc"}; }
+    [[nodiscard]] Result<std::vector<UniqueFd>> open() const {
+        return open_devices(KernelInterface::iommufd, edu, folders());
+    }
+    [[nodiscard]] std::optional<KernelInterface> probe() const { return probe_kernel(folders()); }
 
     bool made_ = false;
 
@@ -70,7 +79,7 @@ TEST_F(Nodes, WithoutAnIommuAreRefused) {
     const auto opened = open();
 
     ASSERT_FALSE(opened);
-    EXPECT_EQ(opened.error().code, ErrorCode::group_not_viable);
+    EXPECT_EQ(opened.error().code, ErrorCode::device_refused);
     EXPECT_NE(opened.error().message.find("without an IOMMU"), std::string::npos) << opened.error().message;
 }
 
@@ -83,12 +92,94 @@ TEST_F(Nodes, AreRefusedWhileInterruptsAreUnsafe) {
             const auto opened = open();
 
             ASSERT_FALSE(opened) << path;
-            EXPECT_EQ(opened.error().code, ErrorCode::kernel_unsupported) << path;
+            EXPECT_EQ(opened.error().code, ErrorCode::device_refused) << path;
             EXPECT_NE(opened.error().message.find(module), std::string::npos) << opened.error().message;
             write(path, "N");
         }
     }
 }
+
+TEST_F(Nodes, ThatAKernelDoesNotMakeAreNamedByItsOption) {
+    remove("sys/bus/pci/devices/0000:00:04.0/vfio-dev/vfio0/dev");
+
+    const auto opened = open();
+
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code, ErrorCode::kernel_unsupported);
+    EXPECT_THAT(opened.error().message, testing::EndsWith("CONFIG_VFIO_DEVICE_CDEV"));
+}
+
+TEST_F(Nodes, ThatAKernelDoesNotMakeAreNotNeededByType1) {
+    remove("sys/bus/pci/devices/0000:00:04.0/vfio-dev/vfio0/dev");
+    if (!node("vfio/vfio")) {
+        GTEST_SKIP() << "who may make no device node";
+    }
+
+    EXPECT_THAT(open().error().message, testing::HasSubstr("after a restart of iommud-vault.service"));
+}
+
+struct OpenErrorRow {
+    const char* name;
+    int number;
+    ErrorCode code;
+    const char* cause;
+    friend void PrintTo(const OpenErrorRow& row, std::ostream* out) { *out << row.name; }
+};
+class OpenError : public testing::TestWithParam<OpenErrorRow> {};
+
+TEST_P(OpenError, HasACause) {
+    const Error error = open_error("/dev/vfio/devices/vfio3", GetParam().number, ErrorCode::no_such_device);
+
+    EXPECT_EQ(error.code, GetParam().code);
+    EXPECT_THAT(error.message, testing::HasSubstr("/dev/vfio/devices/vfio3"));
+    EXPECT_THAT(error.message, testing::HasSubstr(GetParam().cause));
+}
+
+INSTANTIATE_TEST_SUITE_P(OpenErrors, OpenError,
+                         testing::Values(OpenErrorRow{"EACCES", EACCES, ErrorCode::device_refused,
+                                                      "not root's any more"},
+                                         OpenErrorRow{"EPERM", EPERM, ErrorCode::device_refused, "DeviceAllow="},
+                                         OpenErrorRow{"EBUSY", EBUSY, ErrorCode::device_busy, "outside of iommud"},
+                                         OpenErrorRow{"ENODEV", ENODEV, ErrorCode::no_such_device, "going away"},
+                                         OpenErrorRow{"ENXIO", ENXIO, ErrorCode::no_such_device, "going away"},
+                                         OpenErrorRow{"ENOENT", ENOENT, ErrorCode::no_such_device, "No such file"},
+                                         OpenErrorRow{"ENOMEM", ENOMEM, ErrorCode::memory_limit, "no memory"},
+                                         OpenErrorRow{"EMFILE", EMFILE, ErrorCode::internal, "Too many open files"}),
+                         [](const auto& row) { return std::string(row.param.name); });
+
+// What a kernel shows of itself, and which interface that is.
+struct Kernel {
+    bool iommu;
+    bool container;
+    const char* devices;  // /proc/devices
+    std::optional<KernelInterface> expected;
+};
+
+class Probe : public Nodes, public testing::WithParamInterface<Kernel> {};
+
+TEST_P(Probe, TakesTheInterfaceThatServesDevices) {
+    const Kernel& kernel = GetParam();
+    if (kernel.iommu && !node("iommu")) {
+        GTEST_SKIP() << "who may make no device node";
+    }
+    if (kernel.container) {
+        ASSERT_TRUE(node("vfio/vfio"));
+    }
+    write("proc/devices", kernel.devices);
+
+    EXPECT_EQ(probe(), kernel.expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kernels, Probe,
+    testing::Values(Kernel{true, true, "Character devices:\n  1 mem\n510 vfio-dev\n511 vfio\n",
+                           KernelInterface::iommufd},
+                    Kernel{true, false, "Character devices:\n510 vfio-dev\n", KernelInterface::iommufd},
+                    Kernel{true, true, "Character devices:\n511 vfio\n", KernelInterface::type1},
+                    Kernel{true, true, "Character devices:\n511 not-vfio\n", KernelInterface::iommufd},
+                    Kernel{true, false, "Character devices:\n511 vfio\n", KernelInterface::iommufd},
+                    Kernel{false, true, "Character devices:\n511 vfio\n", KernelInterface::type1},
+                    Kernel{false, false, "Character devices:\n", std::nullopt}));
 
 }  // namespace
 }  // namespace iommud::vault
