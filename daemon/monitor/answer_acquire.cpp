@@ -25,6 +25,17 @@ std::uint64_t now_usec() {
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_usec);
 }
 
+std::vector<std::string> faults_of(const Monitor& monitor, const std::vector<PciAddress>& devices) {
+    std::vector<std::string> faults;
+    for (const PciAddress& address : devices) {
+        const Device* const device = monitor.inventory().find(address);
+        for (const std::string& fault : device == nullptr ? std::vector<std::string>() : device->faults) {
+            faults.push_back(address.text() + " " + fault);
+        }
+    }
+    return faults;
+}
+
 Result<policy::Decision> approve(Monitor& monitor, const Connection& connection, const ipc::AcquireRequest& request) {
     if (request.label.size() > longest_text) {
         return fail(ErrorCode::invalid_argument,
@@ -61,6 +72,11 @@ Result<policy::Decision> approve(Monitor& monitor, const Connection& connection,
     }
     if (Result<void> free = devices_free(monitor, connection, request.devices, request.mode); !free) {
         return tl::unexpected(free.error());
+    }
+    if (!request.vf_token.empty() && vf_token_for(monitor, request.devices, request.mode).empty()) {
+        return fail(ErrorCode::invalid_argument,
+                    "a VF token was given, and none of the devices takes one: they are no virtual functions of a "
+                    "device that VFIO has, nor such a device");
     }
     return decision;
 }
@@ -108,6 +124,8 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
     lease.charge = std::move(*charge);
     lease.grant = Waiter{connection.answers_to(), request.cookie};
 
+    const std::vector<PciAddress> token_takers = vf_token_for(monitor, request.devices, request.mode);
+    const std::string token = request.vf_token.empty() ? decision->vf_token.value_or("") : request.vf_token;
     if (direct) {
         monitor.limit_keepers(account.uid);
         monitor.taints().mark_all(request.devices, lease.record);
@@ -129,9 +147,9 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
                                          .record = ipc::encode_value(lease.record),
                                          .holder_uid = lease.record.holder_uid,
                                          .holder_slot = connection.slot().value_or(0),
-                                         .vf_token = direct                     ? ""
-                                                     : request.vf_token.empty() ? decision->vf_token.value_or("")
-                                                                                : request.vf_token},
+                                         .vf_token = token_takers.empty() ? "" : token,
+                                         .vf_token_for = token.empty() ? std::vector<PciAddress>() : token_takers,
+                                         .faults = faults_of(monitor, request.devices)},
                          std::move(to_keeper));
     std::vector<UniqueFd> to_worker;
     to_worker.push_back(delivery->first.take());

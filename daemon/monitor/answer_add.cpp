@@ -91,6 +91,7 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
     monitor.views().lease_changed(*lease);
     monitor.views().bring_up_to_date(connection);
 
+    const std::vector<PciAddress> token_takers = vf_token_for(monitor, request.devices, lease->record.mode);
     std::vector<UniqueFd> to_worker;
     to_worker.push_back(delivery->first.take());
     connection.send(ipc::DeliveryComing{.cookie = request.cookie, .lease = view_of(*lease)}, std::move(to_worker));
@@ -101,7 +102,8 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
                                           .devices = request.devices,
                                           .no_reset_allowed = no_reset_allowed,
                                           .record = ipc::encode_value(lease->record),
-                                          .vf_token = direct ? "" : decision->vf_token.value_or("")},
+                                          .vf_token = token_takers.empty() ? "" : decision->vf_token.value_or(""),
+                                          .vf_token_for = token_takers},
                          std::move(to_keeper));
     log::info(fmt::format("lease {} gets {} more device(s)", lease->record.id, request.devices.size()),
               {{"IOMMUD_LEASE", std::to_string(lease->record.id)}});

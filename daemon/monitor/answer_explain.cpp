@@ -26,13 +26,31 @@ Result<policy::Subject> subject_asked(Monitor& monitor, const Connection& connec
     return *subject;
 }
 
-// Of policy, of the devices and of who asks, which is settled at connect, and of nothing else.
-bool lasting(const Connection& connection, const ipc::ExplainRequest& request) {
-    return !request.user && request.mode == Mode::managed && connection.kind() != ConnectionKind::system_bus;
+// Of policy, of the devices and of who asks, which is settled at connect, and of nothing else. That a serial number is
+// known now is announced by nobody.
+bool lasting(const Monitor& monitor, const Connection& connection, const ipc::ExplainRequest& request) {
+    return !request.user && request.mode == Mode::managed && connection.kind() != ConnectionKind::system_bus &&
+           !monitor.policy().current().by_serial;
 }
 
-void send_trace(Connection& connection, const ipc::ExplainRequest& request, policy::Decision decision) {
-    const bool holds = lasting(connection, request);
+// What keeps Acquire from giving what policy allows, until an administrator has done something; empty: nothing.
+std::string not_now(const Monitor& monitor, const std::vector<PciAddress>& devices) {
+    for (const PciAddress& address : devices) {
+        const Device* device = monitor.inventory().find(address);
+        if (device == nullptr) {
+            continue;
+        }
+        const Standing standing = monitor.standing_of(*device);
+        if (cannot_be_leased(standing.state)) {
+            return "; but " + refusal(*device, standing).message;
+        }
+    }
+    return {};
+}
+
+void send_trace(const Monitor& monitor, Connection& connection, const ipc::ExplainRequest& request,
+                policy::Decision decision) {
+    const bool holds = lasting(monitor, connection, request);
     if (holds) {
         connection.remember_answer();
     }
@@ -87,7 +105,11 @@ void answer_explain(Monitor& monitor, Connection& connection, const ipc::Explain
             decision.message = given.error().message;
         }
     }
-    send_trace(connection, request, std::move(decision));
+    if (decision.allowed) {
+        monitor.refresh_host();
+        decision.message += not_now(monitor, request.devices);
+    }
+    send_trace(monitor, connection, request, std::move(decision));
 }
 
 }  // namespace iommud::monitor

@@ -9,18 +9,23 @@
 #include "daemon/ipc/vault_messages.hpp"
 #include "daemon/monitor/connection.hpp"
 #include "daemon/monitor/monitor.hpp"
+#include "daemon/monitor/standing.hpp"
 
 namespace iommud::monitor {
 namespace {
 
-policy::DeviceFacts facts_of(const Device& device) {
+policy::DeviceFacts facts_of(Monitor& monitor, const Device& device) {
     return {.address = device.address,
             .vendor = device.vendor,
             .device = device.device,
             .subsystem_vendor = device.subsystem_vendor,
             .subsystem_device = device.subsystem_device,
             .class_code = device.class_code,
-            .iommu_group = device.iommu_group >= 0 ? std::optional(device.iommu_group) : std::nullopt};
+            .iommu_group = device.iommu_group >= 0 ? std::optional(device.iommu_group) : std::nullopt,
+            .path = device.path.empty() ? std::nullopt : std::optional(device.path),
+            .slot = device.slot,
+            .driver = device.could_read("driver") ? std::optional(device.driver) : std::nullopt,
+            .serial = monitor.policy().current().by_serial ? monitor.inventory().serial_number(device) : std::nullopt};
 }
 
 // Busy, or its like: said in full to those only who may see the lease.
@@ -50,9 +55,9 @@ tl::unexpected<Error> tainted(const PciAddress& asked, const PciAddress& member)
 }
 
 Result<void> device_free(Monitor& monitor, const Connection& connection, const Device& device) {
-    if (const auto reason = monitor.inventory().unsafe_reason(device)) {
-        return fail(ErrorCode::kernel_unsupported,
-                    fmt::format("{} may not be leased: {}", device.address.text(), *reason));
+    const Standing standing = standing_of_unheld(monitor.inventory(), device);
+    if (standing.state == DeviceState::unsafe) {
+        return tl::unexpected(refusal(device, standing));
     }
     if (const Lease* lease = monitor.leases().holder_of(device.address)) {
         return taken(connection, device.address, device.address, *lease);
@@ -69,15 +74,10 @@ Result<void> device_free(Monitor& monitor, const Connection& connection, const D
             return tainted(device.address, member->address);
         }
     }
-    if (!on_vfio_driver(device)) {
-        return fail(
-            ErrorCode::group_not_viable,
-            device.driver.empty()
-                ? fmt::format("{} is bound to no driver; an administrator binds it to vfio-pci", device.address.text())
-                : fmt::format("{} is bound to the host's driver {}; an administrator binds it to vfio-pci",
-                              device.address.text(), device.driver));
+    if (standing.state != DeviceState::available) {
+        return tl::unexpected(refusal(device, standing));
     }
-    return monitor.inventory().viable(device.iommu_group);
+    return {};
 }
 
 }  // namespace
@@ -101,11 +101,11 @@ Result<policy::Request> device_request(Monitor& monitor, const std::vector<PciAd
         if (device == nullptr) {
             return fail(ErrorCode::no_such_device, fmt::format("no PCI device {} on this host", address.text()));
         }
-        request.asked.push_back(facts_of(*device));
+        request.asked.push_back(facts_of(monitor, *device));
         if (device->iommu_group >= 0 && groups.insert(device->iommu_group).second) {
             for (const Device* member : monitor.inventory().group_members(device->iommu_group)) {
                 if (!member->bridge_or_port) {
-                    request.group_members.push_back(facts_of(*member));
+                    request.group_members.push_back(facts_of(monitor, *member));
                 }
             }
         }
@@ -115,9 +115,7 @@ Result<policy::Request> device_request(Monitor& monitor, const std::vector<PciAd
 
 Result<void> devices_free(Monitor& monitor, const Connection& connection, const std::vector<PciAddress>& devices,
                           Mode mode) {
-    if (monitor.inventory().refresh_host()) {
-        monitor.views().all_devices_changed();
-    }
+    monitor.refresh_host();
     for (const PciAddress& address : devices) {
         if (mode != Mode::managed) {
             monitor.refresh_device(address);
@@ -135,6 +133,17 @@ Result<void> devices_free(Monitor& monitor, const Connection& connection, const 
         }
     }
     return {};
+}
+
+std::vector<PciAddress> vf_token_for(const Monitor& monitor, const std::vector<PciAddress>& devices, Mode mode) {
+    std::vector<PciAddress> takers;
+    for (const PciAddress& address : devices) {
+        const Device* device = monitor.inventory().find(address);
+        if (mode == Mode::managed && device != nullptr && monitor.inventory().takes_vf_token(*device)) {
+            takers.push_back(address);
+        }
+    }
+    return takers;
 }
 
 Result<void> resets_known(Monitor& monitor, const std::vector<PciAddress>& devices,

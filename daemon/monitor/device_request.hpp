@@ -17,7 +17,7 @@ class Monitor;
 [[nodiscard]] Result<policy::Request> device_request(Monitor& monitor, const std::vector<PciAddress>& devices,
                                                      Mode mode, std::optional<std::uint64_t> memory);
 
-// Whether each device, and its whole IOMMU group, is on a VFIO driver and nobody's. Errors: kernel_unsupported (I8),
+// Whether each device, and its whole IOMMU group, is on a VFIO driver and nobody's. Errors: device_refused (I8),
 // group_not_viable, device_busy, draining. Whose a busy device is, is said to those only who may see the lease. Mode
 // direct reads the devices again: what is handed out unbound must be known by its node.
 [[nodiscard]] Result<void> devices_free(Monitor& monitor, const Connection& connection,
@@ -27,5 +27,10 @@ class Monitor;
 // those of which it is known to, and those that `no_reset_allowed` names. Error: access_denied.
 [[nodiscard]] Result<void> resets_known(Monitor& monitor, const std::vector<PciAddress>& devices,
                                         const std::vector<PciAddress>& no_reset_allowed);
+
+// Which of `devices` a VF token is for: the only ones that may be given it, and none in mode direct, whose holder binds
+// them.
+[[nodiscard]] std::vector<PciAddress> vf_token_for(const Monitor& monitor, const std::vector<PciAddress>& devices,
+                                                   Mode mode);
 
 }  // namespace iommud::monitor

@@ -25,7 +25,7 @@ Inventory first_look(const Options& options) {
         }
         return Inventory::simulated(*devices);
     }
-    Result<Inventory> inventory = Inventory::scan("/sys", HwdbNames());
+    Result<Inventory> inventory = Inventory::scan("/sys", HwdbNames(), options.run + "/serials");
     if (!inventory) {
         throw Fatal(inventory.error().message);
     }
@@ -46,9 +46,6 @@ UniqueFd listening_socket(const char* systemd_name, const std::string& path, uns
 }
 
 void run(const Options& options) {
-    if (static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) != page_size) {
-        throw Fatal("this machine's pages are not of 4096 bytes");
-    }
     if (options.simulated) {
         ::mkdir((options.run + "/admin").c_str(), 0700);
         ::mkdir((options.run + "/endpoints").c_str(), 0711);

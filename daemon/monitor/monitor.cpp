@@ -157,14 +157,11 @@ std::vector<std::string> Monitor::degraded() const {
     return reasons;
 }
 
-std::pair<DeviceState, std::string> Monitor::device_state(const Device& device) const {
+Standing Monitor::standing_of(const Device& device) const {
     if (const Lease* lease = leases_.holder_of(device.address)) {
         return {lease->state == LeaseState::draining ? DeviceState::draining : DeviceState::leased, {}};
     }
-    if (const auto reason = inventory_.unsafe_reason(device)) {
-        return {DeviceState::unsafe, *reason};
-    }
-    return {on_vfio_driver(device) ? DeviceState::available : DeviceState::unbound, {}};
+    return standing_of_unheld(inventory_, device);
 }
 
 std::uint64_t Monitor::cgroup_memory(std::uint64_t limit) {
@@ -223,6 +220,13 @@ void Monitor::inventory_changed(const Diff& diff) {
         }
     }
     if (!diff.empty()) {
+        views_.decisions_changed();
+    }
+}
+
+void Monitor::refresh_host() {
+    if (inventory_.refresh_host()) {
+        views_.all_devices_changed();
         views_.decisions_changed();
     }
 }

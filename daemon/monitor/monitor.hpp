@@ -27,6 +27,7 @@
 #include "daemon/monitor/listener.hpp"
 #include "daemon/monitor/options.hpp"
 #include "daemon/monitor/policy_store.hpp"
+#include "daemon/monitor/standing.hpp"
 #include "daemon/monitor/taints.hpp"
 #include "daemon/monitor/vault_stub.hpp"
 #include "daemon/monitor/views.hpp"
@@ -44,8 +45,10 @@ class Monitor {
     [[nodiscard]] boost::asio::io_context& io() { return io_; }
     [[nodiscard]] const Options& options() const { return options_; }
     [[nodiscard]] PolicyStore& policy() { return policy_; }
+    [[nodiscard]] const PolicyStore& policy() const { return policy_; }
     [[nodiscard]] Ledger& ledger() { return *ledger_; }
     [[nodiscard]] Inventory& inventory() { return inventory_; }
+    [[nodiscard]] const Inventory& inventory() const { return inventory_; }
     [[nodiscard]] LeaseBook& leases() { return leases_; }
     [[nodiscard]] Keepers& keepers() { return keepers_; }
     [[nodiscard]] Views& views() { return views_; }
@@ -58,8 +61,8 @@ class Monitor {
     [[nodiscard]] std::vector<std::string> features() const;
     [[nodiscard]] std::vector<std::string> degraded() const;
 
-    // What a device is to everybody, and why when it is unsafe.
-    [[nodiscard]] std::pair<DeviceState, std::string> device_state(const Device& device) const;
+    // What a device is to everybody, and why it cannot be leased.
+    [[nodiscard]] Standing standing_of(const Device& device) const;
 
     // Reads policy anew, and gives live accounts their new limits. What was wrong, a line each.
     const std::vector<std::string>& reload_policy();
@@ -67,6 +70,8 @@ class Monitor {
     [[nodiscard]] static std::uint64_t cgroup_memory(std::uint64_t limit);
     // The account's direct reservations have changed: its keepers get what is left of its limit.
     void limit_keepers(std::uint32_t account_uid);
+    // Reads again what no uevent announces: whether the host isolates interrupts.
+    void refresh_host();
     // Reads one device again, as a uevent would have it.
     void refresh_device(const PciAddress& address) { inventory_changed(inventory_.refresh(address)); }
 

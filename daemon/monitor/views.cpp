@@ -59,7 +59,7 @@ void Views::send_device(Connection& connection, const PciAddress& address) {
         return;
     }
     const Lease* holder = monitor_.leases().holder_of(address);
-    const auto [state, reason] = monitor_.device_state(*device);
+    const auto [state, reason] = monitor_.standing_of(*device);
     connection.send(
         ipc::DeviceView{.address = address,
                         .vendor = device->vendor.value_or(0),
@@ -73,6 +73,8 @@ void Views::send_device(Connection& connection, const PciAddress& address) {
                         .lease = holder != nullptr && may_see(connection, holder->record) ? holder->record.id : 0,
                         .numa_node = device->numa_node,
                         .capabilities = device->capabilities,
+                        .path = device->path,
+                        .slot = device->slot,
                         .tainted = monitor_.taints().tainted(address)});
 }
 

@@ -40,6 +40,8 @@ const sd_bus_vtable vtable[] = {
     SD_BUS_PROPERTY("NumaNode", "i", get<member<&DeviceView::numa_node>>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Capabilities", "as", get<member<&DeviceView::capabilities>>, 0,
                     SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Path", "s", get<member<&DeviceView::path>>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Slot", "s", get<member<&DeviceView::slot>>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Tainted", "b", get<member<&DeviceView::tainted>>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_VTABLE_END,
 };

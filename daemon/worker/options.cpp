@@ -171,9 +171,9 @@ Result<std::vector<PciAddress>> parse_addresses(std::span<const std::string> tex
     std::vector<PciAddress> addresses;
     addresses.reserve(texts.size());
     for (const std::string& text : texts) {
-        const auto address = PciAddress::parse(text);
+        const auto address = PciAddress::parse_name(text);
         if (!address) {
-            return invalid(fmt::format("{} is no PCI address; one looks like '0000:81:00.0'", in_quotes(text)));
+            return invalid(fmt::format("{} {}", in_quotes(text), why_no_address(text)));
         }
         if (std::find(addresses.begin(), addresses.end(), *address) != addresses.end()) {
             return invalid(fmt::format("device {} is asked for twice", in_quotes(text)));

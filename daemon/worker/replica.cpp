@@ -41,6 +41,8 @@ constexpr Property<ipc::DeviceView> device_properties[] = {
     {"Lease", differs<ipc::DeviceView, &ipc::DeviceView::lease>},
     {"NumaNode", differs<ipc::DeviceView, &ipc::DeviceView::numa_node>},
     {"Capabilities", differs<ipc::DeviceView, &ipc::DeviceView::capabilities>},
+    {"Path", differs<ipc::DeviceView, &ipc::DeviceView::path>},
+    {"Slot", differs<ipc::DeviceView, &ipc::DeviceView::slot>},
     {"Tainted", differs<ipc::DeviceView, &ipc::DeviceView::tainted>},
 };
 

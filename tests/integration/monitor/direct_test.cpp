@@ -60,7 +60,7 @@ TEST_F(Direct, ARuleHasToNameIt) {
 
     const auto refused = ipc::decode<ipc::RequestFailed>(next_reply(client).bytes);
     ASSERT_TRUE(refused);
-    EXPECT_EQ(refused->code, ErrorCode::unsupported_mode);
+    EXPECT_EQ(refused->code, ErrorCode::access_denied);
 }
 
 // Hazard C19: its holder could read what others freed.
@@ -185,34 +185,77 @@ TEST(Successor, BeginsAnewAfterAKeeperThatDrained) {
 constexpr const char* token = "bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3";
 constexpr const char* rules_token = "00000000-0000-0000-0000-0000000000ff";
 
+constexpr PciAddress physical_function{.slot = 8};
+
 class VfToken : public Direct {
   protected:
-    [[nodiscard]] static std::string granted(const MonitorProcess& monitor, const std::string& asked) {
+    struct Given {
+        std::string token;
+        std::vector<PciAddress> to;
+        bool operator==(const Given&) const = default;
+    };
+
+    static void give_both(const MonitorProcess& monitor, const std::string& more = "") {
+        const std::string uid = std::to_string(::getuid());
+        monitor.write_policy("10.json", R"({"version": 1, "accounts": [{"match": {"uids": ")" + uid +
+                                            R"("}, "memory": "12MiB"}], "rules": [{"id": "both", "effect": "allow",)"
+                                            R"("subjects": [{"uids": ")" +
+                                            uid + R"("}], "devices": [{"address": "0000:00:0*"}])" + more + "}]}");
+        ASSERT_EQ(monitor.reload(monitor.connect(true)), "");
+    }
+
+    [[nodiscard]] static Given granted(const MonitorProcess& monitor, std::vector<PciAddress> devices,
+                                       const std::string& asked) {
         const Served client = monitor.connect();
         ipc::AcquireRequest request = acquire(Mode::managed);
+        request.devices = std::move(devices);
         request.vf_token = asked;
         EXPECT_EQ(client.worker.send(request), ipc::SendResult::sent);
         const auto grant = monitor.verb<ipc::GrantLease>();
-        return grant ? grant->vf_token : "no grant";
+        return grant ? Given{grant->vf_token, grant->vf_token_for} : Given{"no grant", {}};
     }
 };
 
-TEST_F(VfToken, IsPassedOnToTheKeeper) {
-    EXPECT_EQ(granted(MonitorProcess(), token), token);
-    EXPECT_EQ(granted(MonitorProcess(), ""), "");
+TEST_F(VfToken, IsForTheFunctionsThatTakePartInSriov) {
+    const MonitorProcess monitor;
+    give_both(monitor);
+
+    EXPECT_EQ(granted(monitor, {edu, physical_function}, token), (Given{token, {physical_function}}));
+}
+
+TEST_F(VfToken, IsNotGivenWhenThereIsNone) {
+    const MonitorProcess monitor;
+    give_both(monitor);
+
+    EXPECT_EQ(granted(monitor, {edu, physical_function}, ""), Given());
 }
 
 TEST_F(VfToken, OfARuleIsUsedWhereNoneIsAskedWith) {
     const MonitorProcess monitor;
-    const std::string uid = std::to_string(::getuid());
-    monitor.write_policy("10.json", R"({"version": 1, "accounts": [{"match": {"uids": ")" + uid +
-                                        R"("}, "memory": "12MiB"}], "rules": [{"id": "edu", "effect": "allow",)"
-                                        R"("subjects": [{"uids": ")" +
-                                        uid + R"("}], "devices": [{"address": "0000:00:04.0"}], "vf_token": ")" +
-                                        rules_token + R"("}]})");
-    ASSERT_EQ(monitor.reload(monitor.connect(true)), "");
+    give_both(monitor, std::string(R"(, "vf_token": ")") + rules_token + "\"");
 
-    EXPECT_EQ(granted(monitor, ""), rules_token);
+    EXPECT_EQ(granted(monitor, {edu, physical_function}, ""), (Given{rules_token, {physical_function}}));
+}
+
+TEST_F(VfToken, OfARuleIsForNobodyWhereNoDeviceTakesOne) {
+    const MonitorProcess monitor;
+    give_both(monitor, std::string(R"(, "vf_token": ")") + rules_token + "\"");
+
+    EXPECT_EQ(granted(monitor, {edu}, ""), Given());
+}
+
+TEST_F(VfToken, ThatNoDeviceTakesIsRefused) {
+    const MonitorProcess monitor;
+    const Served client = monitor.connect();
+    ipc::AcquireRequest request = acquire(Mode::managed);
+    request.vf_token = token;
+
+    ASSERT_EQ(client.worker.send(request), ipc::SendResult::sent);
+
+    const auto refused = ipc::decode<ipc::RequestFailed>(next_reply(client).bytes);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code, ErrorCode::invalid_argument);
+    EXPECT_NE(refused->message.find("none of the devices takes one"), std::string::npos) << refused->message;
 }
 
 TEST_F(VfToken, ThatIsNoUuidIsRefusedAndNotRepeated) {

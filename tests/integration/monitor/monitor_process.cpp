@@ -79,6 +79,13 @@ MonitorProcess::MonitorProcess(const std::vector<LeaseRecord>& held, const std::
     std::filesystem::create_directories(work_ / "run" / "vault");
     std::filesystem::create_directories(work_ / "etc" / "policy.d");
     std::filesystem::permissions(work_ / "etc" / "policy.d", std::filesystem::perms(0755));
+    std::ofstream(work_ / "etc" / "simulated-devices.json") << R"({"version": 1, "devices": [
+        {"address": "0000:00:04.0", "vendor": "1234", "device": "11e8", "class": "00ff00", "group": 3,
+         "capabilities": ["reset:flr"]},
+        {"address": "0000:00:06.0", "vendor": "1234", "device": "11e8", "class": "00ff00", "group": 4,
+         "capabilities": ["reset:flr"]},
+        {"address": "0000:00:08.0", "vendor": "8086", "device": "10c9", "class": "020000", "group": 5,
+         "capabilities": ["reset:flr", "sriov"]}]})";
     const std::string uid = std::to_string(::getuid());
     write_policy("10.json", R"({"version": 1, "accounts": [{"match": {"uids": ")" + uid +
                                 R"("}, "memory": "12MiB"}], "rules": [{"id": "edu", "effect": "allow", "subjects": [)" +

@@ -35,6 +35,8 @@ ipc::DeviceView device_view(const PciAddress& address, int group) {
             .lease = 0,
             .numa_node = -1,
             .capabilities = {"reset"},
+            .path = "00:04.0",
+            .slot = "",
             .tainted = false};
 }
 
