@@ -12,7 +12,8 @@
 
 namespace {
 
-constexpr std::size_t page = 4096, pattern = 2048;
+constexpr std::size_t pattern = 2048;  // the device copies at most 4,096 bytes at once
+const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 constexpr std::uint64_t edu_buffer = 0x40000, to_device = 1, to_memory = 3;  // in edu's own addresses; its commands
 
 void must(bool done, const char* what) {

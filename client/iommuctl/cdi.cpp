@@ -13,8 +13,14 @@ json hook_at(const char* stage, const std::string& path, const char* verb, const
 }
 
 // A variable of the environment could be an image's as well; a hook cannot.
-json device(const std::string& name, const std::string& path) {
-    return {{"name", name}, {"containerEdits", {{"hooks", {hook_at("createRuntime", path, "device", name)}}}}};
+json device(const std::string& name, const std::string& path, const std::string& address) {
+    return {{"name", name}, {"containerEdits", {{"hooks", {hook_at("createRuntime", path, "device", address)}}}}};
+}
+
+// For tools that split names at colons, as readers of compose files do.
+std::string without_colons(std::string name) {
+    std::replace(name.begin(), name.end(), ':', '-');
+    return name;
 }
 
 }  // namespace
@@ -24,10 +30,12 @@ json cdi_spec(const json& devices, const std::string& hook) {
     for (const json& one : devices) {
         const std::string state = text_of(one, "State");
         if (state == "available" || state == "leased" || state == "draining") {
-            named.push_back(device(text_of(one, "Address"), hook));
+            const std::string address = text_of(one, "Address");
+            named.push_back(device(address, hook, address));
+            named.push_back(device(without_colons(address), hook, address));
         }
     }
-    named.push_back(device(all_devices, hook));
+    named.push_back(device(all_devices, hook, all_devices));
     return {{"cdiVersion", "0.5.0"},
             {"kind", kind},
             {"devices", named},

@@ -18,10 +18,17 @@ namespace {
 
 constexpr std::uint32_t most_grace_seconds = 24 * 60 * 60;
 
-std::string check_device(const std::string& text) {
-    return PciAddress::parse(text)
-               ? std::string()
-               : fmt::format("\"{}\" is no PCI address; one looks like 0000:81:00.0 (lspci -D lists them)", text);
+// Makes it the address as the daemon writes it.
+CLI::Validator device_name() {
+    const auto read = [](std::string& text) {
+        const auto address = PciAddress::parse_name(text);
+        if (!address) {
+            return fmt::format("\"{}\" {} (iommuctl devices lists them)", text, why_no_address(text));
+        }
+        text = address->text();
+        return std::string();
+    };
+    return {read, "DEVICE", "device"};
 }
 
 // CLI11 takes "-1" for a very large number.
@@ -107,7 +114,7 @@ class Parser {
         add_output(add_verb(app_, "accounts", "limits and what is used of them", &accounts_));
         CLI::App* device = app_.add_subcommand("device", "one device")->require_subcommand(1)->fallthrough();
         CLI::App* show = add_verb(*device, "show", "all about a device", &device_show_);
-        show->add_option("ADDRESS", device_show_.address, "such as 0000:81:00.0")->required()->check(check_device);
+        show->add_option("ADDRESS", device_show_.address, "such as 0000:81:00.0")->required()->transform(device_name());
         add_output(show, false);
     }
 
@@ -138,7 +145,7 @@ class Parser {
         CLI::App* explain = add_verb(*policy, "explain", "whether a request would be granted, and why", &explain_);
         explain->add_option("--user", explain_.user, "ask for somebody else (as root)")->type_name("NAME|UID");
         add_request(explain, explain_.mode, explain_.memory);
-        explain->add_option("DEVICE", explain_.devices, "such as 0000:81:00.0")->required()->check(check_device);
+        explain->add_option("DEVICE", explain_.devices, "such as 0000:81:00.0")->required()->transform(device_name());
         add_output(explain);
     }
 
@@ -164,7 +171,7 @@ class Parser {
             ->type_name("ADDRESS")
             ->required()
             ->allow_extra_args(false)  // one each, so that what follows is not taken for another
-            ->check(check_device);
+            ->transform(device_name());
         add_request(run, run_.mode, run_.memory);
         run->add_option("--label", run_.label, "for people, in iommuctl leases")->type_name("TEXT");
     }

@@ -11,6 +11,7 @@
 #include "client/iommuctl/placeholders.hpp"
 #include "client/iommuctl/verbs.hpp"
 #include "client/lib/acquire.hpp"
+#include "daemon/base/bytes.hpp"
 #include "daemon/base/error.hpp"
 
 namespace iommud::ctl {
@@ -77,6 +78,12 @@ Outcome<int> perform(const Run& verb, const Settings& settings) {
     if (granted->simulated) {
         const Style style = style_for(settings, STDERR_FILENO);
         fmt::print(stderr, "iommuctl: {}\n", loud("SIMULATED KERNEL: no device is behind these descriptors", style));
+    }
+    if (verb.mode == "direct" && verb.memory == 0) {
+        fmt::print(stderr,
+                   "iommuctl: {} are reserved for what the program maps; a virtual machine needs all of its RAM: "
+                   "--memory\n",
+                   format_bytes(granted->memory));
     }
     for (const auto& [name, value] : environment_of(*numbers)) {
         if (::setenv(name.c_str(), value.c_str(), 1) < 0) {  // NOLINT(concurrency-mt-unsafe): one thread

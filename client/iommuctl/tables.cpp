@@ -136,7 +136,14 @@ std::string devices_text(const json& devices, const Style& style) {
         table.add({text_of(device, "Address"), id_of(device), not_negative(device, "IommuGroup"),
                    text_of(device, "Driver"), text_of(device, "State"), lease_of(device), text_of(device, "Name")});
     }
-    return table.text(style);
+    std::string text = table.text(style);
+    for (const json& device : devices) {
+        const std::string state = text_of(device, "State");
+        if (state == "unsafe" || state == "blocked") {
+            text += fmt::format("{} is {}\n", text_of(device, "Address"), state_of(device));
+        }
+    }
+    return text;
 }
 
 std::string device_text(const json& device) {
@@ -146,6 +153,8 @@ std::string device_text(const json& device) {
                     {"Class", hex_of(device, "Class", 6)},
                     {"IOMMU group", not_negative(device, "IommuGroup")},
                     {"NUMA node", not_negative(device, "NumaNode")},
+                    {"Path", text_of(device, "Path")},
+                    {"Slot", text_of(device, "Slot")},
                     {"Driver", text_of(device, "Driver")},
                     {"State", state_of(device)},
                     {"Lease", lease_of(device)},

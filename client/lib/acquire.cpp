@@ -64,6 +64,8 @@ int read_info(sd_bus_message* reply, Granted& granted) {
             int simulated = 0;
             result = sd_bus_message_read(reply, "v", "b", &simulated);
             granted.simulated = simulated != 0;
+        } else if (result >= 0 && std::strcmp(key, "memory") == 0) {
+            result = sd_bus_message_read(reply, "v", "t", &granted.memory);
         } else if (result >= 0) {
             result = sd_bus_message_skip(reply, "v");  // later daemons say more
         }

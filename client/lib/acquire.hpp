@@ -26,6 +26,7 @@ struct Granted {
     std::string path;  // of the lease's object
     std::vector<NamedFd> fds;
     bool simulated = false;
+    std::uint64_t memory = 0;  // bytes reserved; 0: not said
 
     [[nodiscard]] BorrowedFd find(std::string_view name) const;
 };

@@ -15,6 +15,7 @@ static_assert(IOMMUD_ERROR_MEMORY_LIMIT == static_cast<int>(ErrorCode::memory_li
 static_assert(IOMMUD_ERROR_DEVICE_LIMIT == static_cast<int>(ErrorCode::device_limit));
 static_assert(IOMMUD_ERROR_INVALID_MEMORY == static_cast<int>(ErrorCode::invalid_memory));
 static_assert(IOMMUD_ERROR_DRAINING == static_cast<int>(ErrorCode::draining));
+static_assert(IOMMUD_ERROR_DEVICE_REFUSED == static_cast<int>(ErrorCode::device_refused));
 
 std::string name_of_code(int code) {
     const bool named = code > 0 && valid_error_code(static_cast<std::uint32_t>(code));

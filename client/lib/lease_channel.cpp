@@ -29,6 +29,36 @@ const char* memory_fault(std::uint64_t fault) {
     }
 }
 
+std::string argument_fault(std::uint64_t value) {
+    const std::uint64_t at = IOMMUD_FAULT_AT(value);
+    switch (IOMMUD_FAULT(value)) {
+        case IOMMUD_ARGUMENT_FIELD:
+            return "a flag, a field or a descriptor that the request does not take; a map is for reading, writing or "
+                   "both";
+        case IOMMUD_ARGUMENT_LENGTH:
+            return at == 0 ? "longer than a map can be"
+                           : fmt::format("the length has to be whole pages of {:#x} bytes, at least one", at);
+        case IOMMUD_ARGUMENT_OFFSET:
+            return fmt::format("the offset has to be whole pages of {:#x} bytes, inside the file", at);
+        case IOMMUD_IOVA_MISALIGNED:
+            return fmt::format("the iova has to be a multiple of {:#x}", at);
+        case IOMMUD_IOVA_IN_USE:
+            return fmt::format("the map that starts at iova {:#x} is in the way", at);
+        case IOMMUD_IOVA_RESERVED:
+            return fmt::format("the platform keeps iova {:#x} for itself; a query says which ranges can be used", at);
+        case IOMMUD_IOVA_BEYOND:
+            return at == 0 ? "the range ends above all iovas that there are"
+                           : fmt::format(
+                                 "iova {:#x} lies above all that the devices and their IOMMU can address; a "
+                                 "query says which ranges can be used",
+                                 at);
+        case IOMMUD_IOVA_REFUSED:
+            return "the kernel refuses that iova, which lies in a range that can be used";
+        default:
+            return "not a range that can be used, not whole pages, or in use";
+    }
+}
+
 // A page more than 12 MiB is not to be read as 12.0 MiB.
 std::string exactly(std::uint64_t bytes) {
     std::string text = format_bytes(bytes);
@@ -61,10 +91,8 @@ std::string explain(const iommud_request& request, const iommud_reply& reply) {
         case IOMMUD_ERROR_UNSUPPORTED_MODE:
             return fmt::format("{}: the lease is of mode direct: map in its own context", op);
         case IOMMUD_ERROR_INVALID_ARGUMENT:
-            return fmt::format(
-                "{} {:#x} bytes at iova {:#x}, offset {:#x}: not a range that can be used, not whole "
-                "pages, or in use",
-                op, request.length, request.iova, request.offset);
+            return fmt::format("{} {:#x} bytes at iova {:#x}, offset {:#x}: {}", op, request.length, request.iova,
+                               request.offset, argument_fault(reply.value));
         case IOMMUD_ERROR_INVALID_MEMORY:
             return fmt::format("map {}: {}", exactly(request.length), memory_fault(reply.value));
         case IOMMUD_ERROR_LEASE_REVOKED:

@@ -95,9 +95,9 @@ std::map<std::string, std::string> all_annotations(const State& state, const Con
 }
 
 Result<void> add_device(std::string_view text, std::vector<PciAddress>& devices) {
-    const auto address = PciAddress::parse(text);
+    const auto address = PciAddress::parse_name(text);
     if (!address) {
-        return invalid(fmt::format("\"{}\" is no PCI address; one looks like 0000:81:00.0", text.substr(0, 32)));
+        return invalid(fmt::format("\"{}\" {}", text.substr(0, 40), why_no_address(text)));
     }
     if (std::find(devices.begin(), devices.end(), *address) == devices.end()) {
         devices.push_back(*address);

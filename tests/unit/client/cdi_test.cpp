@@ -9,12 +9,23 @@ const json devices = json::parse(R"([{"Address": "0000:00:04.0", "State": "avail
                                      {"Address": "0000:00:06.0", "State": "leased"},
                                      {"Address": "0000:00:07.0", "State": "draining"},
                                      {"Address": "0000:00:08.0", "State": "unbound"},
+                                     {"Address": "0000:00:09.0", "State": "host"},
+                                     {"Address": "0000:00:0a.0", "State": "blocked"},
                                      {"Address": "0000:00:1f.0", "State": "unsafe"}])");
 
 TEST(CdiSpec, NamesTheDevicesThatCanBeLeased) {
     EXPECT_EQ(cdi_names(cdi_spec(devices, "/hook")),
-              (std::vector<std::string>{"iommud.org/device=0000:00:04.0", "iommud.org/device=0000:00:06.0",
-                                        "iommud.org/device=0000:00:07.0", "iommud.org/device=all"}));
+              (std::vector<std::string>{"iommud.org/device=0000:00:04.0", "iommud.org/device=0000-00-04.0",
+                                        "iommud.org/device=0000:00:06.0", "iommud.org/device=0000-00-06.0",
+                                        "iommud.org/device=0000:00:07.0", "iommud.org/device=0000-00-07.0",
+                                        "iommud.org/device=all"}));
+}
+
+TEST(CdiSpec, ANameWithoutColonsIsTheSameDevice) {
+    const json spec = cdi_spec(devices, "/hook");
+
+    EXPECT_EQ(spec["devices"][1]["name"], "0000-00-04.0");
+    EXPECT_EQ(spec["devices"][1]["containerEdits"], spec["devices"][0]["containerEdits"]);
 }
 
 TEST(CdiSpec, IsOfTheLowestVersionThatItsNamesNeed) {

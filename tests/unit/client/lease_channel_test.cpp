@@ -64,6 +64,44 @@ TEST_F(LeaseChannelTest, AMapThatIsOnePageTooLongIsSaidToTheByte) {
     EXPECT_EQ(iova.error().message, "map 12587008 bytes: over the lease's memory, of which 12 MiB are free");
 }
 
+struct Fault {
+    std::uint64_t value;
+    const char* text;
+};
+
+class ArgumentFaults : public LeaseChannelTest, public testing::WithParamInterface<Fault> {};
+
+TEST_P(ArgumentFaults, AreSaidWithTheAddressThatTheyAreAbout) {
+    keeper_.say_reply(1, GetParam().value, IOMMUD_ERROR_INVALID_ARGUMENT);
+
+    const auto iova = channel_.map(memory_.borrow(), 0, 0x1000, IOMMUD_MAP_READ | IOMMUD_MAP_FIXED, 0xfee00000);
+
+    ASSERT_FALSE(iova);
+    EXPECT_EQ(iova.error().code, IOMMUD_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(iova.error().value, GetParam().value);
+    EXPECT_EQ(iova.error().message, std::string("map 0x1000 bytes at iova 0xfee00000, offset 0x0: ") + GetParam().text);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    EachOne, ArgumentFaults,
+    testing::Values(
+        Fault{IOMMUD_ARGUMENT_FIELD,
+              "a flag, a field or a descriptor that the request does not take; a map is for reading, writing or both"},
+        Fault{IOMMUD_ARGUMENT_LENGTH, "longer than a map can be"},
+        Fault{0x200000 | IOMMUD_ARGUMENT_LENGTH, "the length has to be whole pages of 0x200000 bytes, at least one"},
+        Fault{0x1000 | IOMMUD_ARGUMENT_OFFSET, "the offset has to be whole pages of 0x1000 bytes, inside the file"},
+        Fault{0x1000 | IOMMUD_IOVA_MISALIGNED, "the iova has to be a multiple of 0x1000"},
+        Fault{0xfed00000 | IOMMUD_IOVA_IN_USE, "the map that starts at iova 0xfed00000 is in the way"},
+        Fault{0xfee00000 | IOMMUD_IOVA_RESERVED,
+              "the platform keeps iova 0xfee00000 for itself; a query says which ranges can be used"},
+        Fault{
+            0x8000000000 | IOMMUD_IOVA_BEYOND,
+            "iova 0x8000000000 lies above all that the devices and their IOMMU can address; a query says which ranges "
+            "can be used"},
+        Fault{IOMMUD_IOVA_BEYOND, "the range ends above all iovas that there are"},
+        Fault{0xfee00000 | IOMMUD_IOVA_REFUSED, "the kernel refuses that iova, which lies in a range that can be used"},
+        Fault{0, "not a range that can be used, not whole pages, or in use"}));
+
 TEST_F(LeaseChannelTest, AnErrorBeyondTheProtocolsIsNeverTakenForSuccess) {
     keeper_.say_reply(1, 0, 0x80000000);
 

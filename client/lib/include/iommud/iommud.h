@@ -18,7 +18,7 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/* The rest of the numbers; enum iommud_error (lease_channel.h) has those that a lease channel gives. 1 to 15 are the
+/* The rest of the numbers; enum iommud_error (lease_channel.h) has those that a lease channel gives. 1 to 16 are the
  * daemon's org.iommud1.Error.*. */
 enum iommud_code {
     IOMMUD_ERROR_ACCESS_DENIED = 1,
@@ -31,6 +31,7 @@ enum iommud_code {
     IOMMUD_ERROR_NO_SUCH_LEASE = 12,
     IOMMUD_ERROR_POLICY_INVALID = 14,
     IOMMUD_ERROR_DRAINING = 15,
+    IOMMUD_ERROR_DEVICE_REFUSED = 16, /* by the platform or the kernel: the same request is refused again */
     IOMMUD_ERROR_NO_DAEMON = 128, /* nobody listens at the address, or the daemon closed the connection */
     IOMMUD_ERROR_SYSTEM = 129,    /* a system call of ours failed: error_number says how */
     IOMMUD_ERROR_PROTOCOL = 130,  /* the other side sent what the protocol does not know */

@@ -69,13 +69,30 @@ enum iommud_error {
     IOMMUD_ERROR_NONE = 0,
     IOMMUD_ERROR_MEMORY_LIMIT = 5,       /* value = bytes that were still free under the lease's reservation */
     IOMMUD_ERROR_UNSUPPORTED_MODE = 8,   /* Map or Unmap on a direct lease, whose holder maps in its own context */
-    IOMMUD_ERROR_INVALID_ARGUMENT = 10,  /* range, alignment, overlap, unknown flag */
+    IOMMUD_ERROR_INVALID_ARGUMENT = 10,  /* value = an enum iommud_argument_fault, and where: IOMMUD_FAULT_... */
     IOMMUD_ERROR_INVALID_MEMORY = 11,    /* value = enum iommud_memory_fault */
     IOMMUD_ERROR_LEASE_REVOKED = 13,
     IOMMUD_ERROR_MAP_LIMIT = 64,         /* value = most maps at a time */
     IOMMUD_ERROR_CHANNEL_LIMIT = 65,     /* value = most channels at a time */
     IOMMUD_ERROR_NO_SUCH_MAP = 66,       /* no map starts at that iova with that length */
     IOMMUD_ERROR_KERNEL = 67,            /* value = errno of the kernel's refusal */
+};
+
+/* What is wrong with a request, and the address that it is about: one value holds both, for no such address has any of
+ * the lower 12 bits. */
+#define IOMMUD_FAULT(value) ((uint32_t)((value) & 0xfff))
+#define IOMMUD_FAULT_AT(value) ((value) & ~(uint64_t)0xfff)
+
+enum iommud_argument_fault {
+    IOMMUD_ARGUMENT_FIELD = 1,   /* a flag that the operation does not have, a Map neither for reading nor for writing,
+                                    or a field or descriptor that the operation does not take */
+    IOMMUD_ARGUMENT_LENGTH = 2,  /* 0, not whole pages of the memory (at = its page size), or longer than a map can be */
+    IOMMUD_ARGUMENT_OFFSET = 3,  /* not whole pages of the memory (at = its page size), or beyond any file's end */
+    IOMMUD_IOVA_MISALIGNED = 4,  /* at = what it has to be a multiple of */
+    IOMMUD_IOVA_IN_USE = 5,      /* at = where the map starts that is in the way */
+    IOMMUD_IOVA_RESERVED = 6,    /* the platform keeps it for itself: at = the first such page of the range */
+    IOMMUD_IOVA_BEYOND = 7,      /* above all that devices and IOMMU can address: at = the first such page; 0: all */
+    IOMMUD_IOVA_REFUSED = 8,     /* the kernel refuses it, though it lies in the ranges that IOMMUD_QUERY gives */
 };
 
 enum iommud_memory_fault {
