@@ -10,7 +10,7 @@ mib=$((1 << 20))
 named() {
     echo "== A rule has to name the mode"
     policy "$alice_policy"
-    expect 1 "a rule without modes gives managed leases only" as alice iommuctl run --mode direct --device $edu_a -- true
+    expect 3 "a rule without modes gives managed leases only" as alice iommuctl run --mode direct --device $edu_a -- true
     says "in mode managed, not direct" "and the message says so"
     policy "$direct_policy"
     expect 0 "the daemon says what it gives" iommuctl status --json

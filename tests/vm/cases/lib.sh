@@ -58,6 +58,13 @@ policy() {
     iommuctl reload
 }
 
+# to_vfio DEVICE: from whatever driver it is on.
+to_vfio() {
+    [ ! -e "/sys/bus/pci/devices/$1/driver" ] || echo "$1" >"/sys/bus/pci/devices/$1/driver/unbind"
+    echo vfio-pci >"/sys/bus/pci/devices/$1/driver_override"
+    echo "$1" >/sys/bus/pci/drivers_probe
+}
+
 device_state() { iommuctl devices --json | python3 -c 'import json, sys
 for d in json.load(sys.stdin): print(d["State"]) if d["Address"] == sys.argv[1] else None' "$1"; }
 device_is() { [ "$(device_state "$1")" = "$2" ]; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# needs: podman crun runc uidmap fuse-overlayfs slirp4netns netavark
+# needs: podman podman-compose crun runc uidmap fuse-overlayfs slirp4netns netavark
 # podman gives a container a device by one flag: by CDI and by an annotation, as root, with subordinate uids, and to a user.
 # kernel: 6.12
 # shellcheck source=tests/vm/cases/containers.bash
@@ -47,6 +47,36 @@ expect 0 "podman --userns=auto" pod --userns=auto --device iommud.org/device=$ed
 says "DMA OK" "the container does DMA"
 says "200000       1024" "as a subordinate uid of podman's own"
 policy "$containers_policy"
+nothing_left
+
+# ---- a compose file, whose parsers split the names of devices at colons
+mkdir -p /tmp/compose
+cat >/tmp/compose/compose.yaml <<EOF
+services:
+  driver:
+    image: empty
+    devices: [ "iommud.org/device=${edu_a//:/-}" ]
+    volumes: [ "/usr:/usr:ro" ]
+    command: [ "$examples/edu_driver", "$edu_a" ]
+EOF
+# This guest has no network to make one of.
+cat >/tmp/compose/podman <<EOF
+#!/bin/bash
+[ "\$1" != network ] || exit 0
+while ((\$#)); do
+    case \$1 in
+    --net) args+=(--network none); shift ;;
+    --network-alias) shift ;;
+    *) args+=("\$1") ;;
+    esac
+    shift
+done
+exec podman ${storage[*]} "\${args[@]}"
+EOF
+chmod 0755 /tmp/compose/podman
+expect 0 "podman-compose" timeout 120 podman-compose --podman-path /tmp/compose/podman -f /tmp/compose/compose.yaml up
+says "DMA OK" "the container does DMA"
+timeout 60 podman-compose --podman-path /tmp/compose/podman -f /tmp/compose/compose.yaml down >/dev/null 2>&1
 nothing_left
 
 # ---- who watches it is killed

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# A kernel without iommufd: the same leases, by VFIO groups and type1 containers, one of them for each lease.
+# A kernel whose VFIO makes no nodes of devices, so that its iommufd is of no use: the same leases, by VFIO groups and type1
+# containers, one of them for each lease.
 # shellcheck source=tests/vm/cases/lib.sh
 . "$IOMMUD_TREE/tests/vm/cases/lib.sh"
 policy "$alice_policy"
 
+expect 0 "there is an iommufd" test -c /dev/iommu
+expect 1 "and no node of a device for it" test -e /dev/vfio/devices
 expect 0 "the daemon says which kernel interface it uses" as alice iommuctl status
 says type1 "type1"
 expect 0 "alice's driver does DMA" as alice $examples/edu_driver $edu_a

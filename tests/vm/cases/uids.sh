@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The uids that keepers run as are nobody's else, by /etc/passwd and /etc/subuid, and an account's for as long as the
-# machine runs; another range can be set.
+# machine runs; another range can be set. What keeps the vault from starting for good.
 # kernel: newest
 # long: 6.12
 # shellcheck source=tests/vm/cases/lib.sh
@@ -47,6 +47,20 @@ says "gives mallory the uid $((first + 1))" "and is told whose it is"
 keeper_uid alice "$first"
 sed -i '/^mallory:/d' /etc/passwd
 keeper_uid bob "$((first + 1))"
+
+echo "== a kernel whose pages are too large"
+mkdir -p /run/systemd/system/iommud-vault.service.d
+printf '[Service]\nEnvironment=LD_PRELOAD=/usr/libexec/iommud-tests/large_pages.so\n' \
+    >/run/systemd/system/iommud-vault.service.d/pages.conf
+systemctl daemon-reload
+since=$(date '+%F %T')
+systemctl restart iommud-vault || echo "as expected"
+eventually 10 "the vault does not start, and is not tried again" refused_to_start
+expect 0 "one line says why" said "this kernel cannot be served: its pages have 256 KiB, and at most 64 KiB are served"
+expect 0 "and says it once" [ "$(said 'cannot be served' | wc -l)" = 1 ]
+rm /run/systemd/system/iommud-vault.service.d/pages.conf
+systemctl daemon-reload
+expect 0 "on this one it starts" systemctl restart iommud-vault
 
 echo "== until the next boot"
 systemctl restart iommud-vault
