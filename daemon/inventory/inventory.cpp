@@ -13,9 +13,9 @@
 namespace iommud {
 namespace {
 
-// With one of these a device can raise any interrupt of the host: the kernel's own isolation is switched off (I8).
-constexpr std::array<const char*, 2> unsafe_parameters{"module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
-                                                       "module/iommufd/parameters/allow_unsafe_interrupts"};
+// With such a parameter of theirs a device can raise any interrupt of the host: the kernel's own isolation is switched
+// off (I8).
+constexpr std::array<std::string_view, 2> lending_modules{"vfio_iommu_type1", "iommufd"};
 
 // On x86 the kernel names the interrupts of PCI devices PCI-MSI, and IR-PCI-MSI where they are remapped, which is what
 // isolates a device's from all others (intel_setup_irq_remapping, amd_iommu's). Other architectures have other names.
@@ -33,8 +33,13 @@ bool interrupts_isolated(const SysfsReader& sysfs) {
     return !some;
 }
 
-std::optional<std::string> read_host_unsafe(const SysfsReader& sysfs) {
-    for (const char* parameter : unsafe_parameters) {
+// `module`: of the interface in use; empty: not known, so that each counts.
+std::optional<std::string> read_host_unsafe(const SysfsReader& sysfs, std::string_view module) {
+    for (const std::string_view one : lending_modules) {
+        if (!module.empty() && one != module) {
+            continue;
+        }
+        const std::string parameter = fmt::format("module/{}/parameters/allow_unsafe_interrupts", one);
         const Attribute value = sysfs.attribute(parameter);
         switch (value.found) {
             case Found::missing:  // the module is not there
@@ -236,11 +241,16 @@ Result<Diff> Inventory::rescan() {
     return diff;
 }
 
+void Inventory::lent_by(std::string_view module) {
+    lending_module_ = module;
+    (void)refresh_host();
+}
+
 bool Inventory::refresh_host() {
     if (!sysfs_root_) {
         return false;
     }
-    auto now = read_host_unsafe(SysfsReader(*sysfs_root_));
+    auto now = read_host_unsafe(SysfsReader(*sysfs_root_), lending_module_);
     if (!now && !interrupts_isolated_) {
         now = not_isolated;
     }

@@ -8,6 +8,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/base/result.hpp"
@@ -68,6 +69,10 @@ class Inventory {
     // Reads everything again, after uevents were lost. Fails as scan does, and has changed nothing then.
     [[nodiscard]] Result<Diff> rescan();
 
+    // Of the two modules that have a parameter allow_unsafe_interrupts only the one counts that devices are lent by:
+    // "iommufd" or "vfio_iommu_type1". Until this is called both count.
+    void lent_by(std::string_view module);
+
     // Reads allow_unsafe_interrupts again: it can be written at any time and no uevent says so, so ask before each
     // lease. Two short reads; true when the host's reason has changed.
     [[nodiscard]] bool refresh_host();
@@ -99,6 +104,7 @@ class Inventory {
     Namer namer_;
     std::map<PciAddress, Device> devices_;
     std::map<int, Group> groups_;
+    std::string lending_module_;  // empty: not known
     std::optional<std::string> host_unsafe_;
     bool interrupts_isolated_ = true;  // as far as can be seen; does not change while the host runs
 };

@@ -54,6 +54,7 @@ void Monitor::start(UniqueFd client_socket, UniqueFd admin_socket, std::function
             .hello =
                 [this](const ipc::VaultHello& hello) {
                     kernel_ = hello.kernel;
+                    inventory_.lent_by(kernel_ == KernelInterface::type1 ? "vfio_iommu_type1" : "iommufd");
                     freed_memory_ = hello.freed_memory;
                     leases_.count_on_from(hello.last_lease);
                     vault_faults_ = hello.dropped_invariants;

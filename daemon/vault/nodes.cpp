@@ -75,18 +75,18 @@ Result<UniqueFd> open_node(const std::string& node, const std::string& number_fi
     return fd;
 }
 
-// The monitor refuses this too (I8); the vault does not rely on it. A module that is not there has no such parameter.
-Result<void> interrupts_are_safe(const Folders& folders) {
-    for (const char* module : {"vfio_iommu_type1", "iommufd"}) {
-        const std::string path = fmt::format("{}/module/{}/parameters/allow_unsafe_interrupts", folders.sys, module);
-        if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
-            continue;
-        }
-        if (const auto value = read_small(path); !value || *value != "N") {
-            return fail(ErrorCode::device_refused,
-                        fmt::format("{} is {}, not N: a device could send any interrupt, and none is given", path,
-                                    value ? *value : "unreadable"));
-        }
+// The monitor refuses this too (I8); the vault does not rely on it. Only the module that lends the devices counts; one
+// that is not there has no such parameter.
+Result<void> interrupts_are_safe(KernelInterface kernel, const Folders& folders) {
+    const std::string path = fmt::format("{}/module/{}/parameters/allow_unsafe_interrupts", folders.sys,
+                                         kernel == KernelInterface::type1 ? "vfio_iommu_type1" : "iommufd");
+    if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
+        return {};
+    }
+    if (const auto value = read_small(path); !value || *value != "N") {
+        return fail(ErrorCode::device_refused,
+                    fmt::format("{} is {}, not N: a device could send any interrupt, and none is given", path,
+                                value ? *value : "unreadable"));
     }
     return {};
 }
@@ -179,7 +179,7 @@ Result<UniqueFd> open_context(KernelInterface kernel) {
 
 Result<std::vector<UniqueFd>> open_devices(KernelInterface kernel, std::span<const PciAddress> devices,
                                            const Folders& folders) {
-    if (auto safe = interrupts_are_safe(folders); !safe) {
+    if (auto safe = interrupts_are_safe(kernel, folders); !safe) {
         return tl::unexpected(safe.error());
     }
     std::vector<UniqueFd> fds;

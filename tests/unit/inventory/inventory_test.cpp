@@ -277,6 +277,18 @@ INSTANTIATE_TEST_SUITE_P(Modules, UnsafeInterrupts,
                          testing::Values("module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
                                          "module/iommufd/parameters/allow_unsafe_interrupts"));
 
+TEST(Inventory, OnlyTheInterfaceInUseMakesDevicesUnsafe) {
+    const FakeSysfs sysfs;
+    sysfs.write("module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "Y\n");
+    sysfs.write("module/iommufd/parameters/allow_unsafe_interrupts", "N\n");
+    auto inventory = Inventory::scan(sysfs.root());
+
+    inventory->lent_by("iommufd");
+    EXPECT_EQ(inventory->host_unsafe_reason(), std::nullopt);
+    inventory->lent_by("vfio_iommu_type1");
+    EXPECT_THAT(inventory->host_unsafe_reason().value_or(""), HasSubstr("vfio_iommu_type1"));
+}
+
 TEST(Inventory, ADevicesOwnReasonStandsWhenTheHostIsSafe) {
     const FakeSysfs sysfs;
     sysfs.add_device(one, -1);
