@@ -48,25 +48,37 @@ void AsyncChannel::wait_readable() {
                            });
 }
 
-void AsyncChannel::read_one() {
-    const auto keep_alive = shared_from_this();  // a handler may drop the last reference
+bool AsyncChannel::receive() {
     ipc::Packet packet;
-    // One at a time: mostly there is no second one, and wait_readable() tells at once when there is.
     switch (channel_.receive(packet, limits_.most_fds)) {
         case ipc::ReceiveResult::packet:
             handlers_.packet(packet);
-            break;
+            return true;
         case ipc::ReceiveResult::empty:
             break;
         case ipc::ReceiveResult::closed:
             end(hung_up);
-            return;
+            break;
         case ipc::ReceiveResult::malformed:
             end("sent a packet too large or with too many descriptors");
-            return;
+            break;
     }
+    return false;
+}
+
+void AsyncChannel::read_one() {
+    const auto keep_alive = shared_from_this();  // a handler may drop the last reference
+    // One at a time: mostly there is no second one, and wait_readable() tells at once when there is.
+    (void)receive();
     if (channel_.open()) {
         wait_readable();
+    }
+}
+
+void AsyncChannel::read_what_is_there() {
+    constexpr int most_packets = 64;
+    const auto keep_alive = shared_from_this();
+    for (int i = 0; i < most_packets && channel_.open() && receive(); ++i) {
     }
 }
 

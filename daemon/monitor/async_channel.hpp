@@ -38,6 +38,9 @@ class AsyncChannel : public std::enable_shared_from_this<AsyncChannel> {
         send_bytes(ipc::encode(message), std::move(fds));
     }
     void send_bytes(ipc::Bytes frame, std::vector<UniqueFd> fds);
+    // Gives the handler at once what the peer has sent already, when somebody else says what has become of the peer:
+    // two channels have no order between them. At most 64 packets, of a peer that lives on.
+    void read_what_is_there();
     void close();
 
   private:
@@ -47,6 +50,8 @@ class AsyncChannel : public std::enable_shared_from_this<AsyncChannel> {
     };
 
     void wait_readable();
+    // Whether there was a packet, which the handler has had; an end is handled, too.
+    bool receive();
     void read_one();
     void wait_writable();
     void write_queued();

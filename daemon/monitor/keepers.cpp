@@ -257,6 +257,13 @@ void Keepers::failed(Lease& lease, const ipc::KeeperFailed& failure) {
     lease.addition_error = error;  // the client hears it when the keeper has said what it has
 }
 
+// A keeper that could not give the lease says so and exits, and the vault's word of the exit may be here first.
+void Keepers::hear_why(const Lease& lease) {
+    if (lease.grant && lease.keeper) {
+        lease.keeper->read_what_is_there();
+    }
+}
+
 void Keepers::died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd pidfd) {
     Lease* lease = monitor_.leases().find(death.lease);
     if (lease == nullptr) {
@@ -273,6 +280,7 @@ void Keepers::died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd 
         log::error(fmt::format("the keeper of lease {} {}; its successor ends the lease", death.lease, death.status),
                    {lease_field(death.lease)});
     }
+    hear_why(*lease);
     fail_waiter(lease->grant, Error{ErrorCode::internal, "the lease's keeper died"});
     fail_waiter(lease->addition, Error{ErrorCode::internal, "the lease's keeper died"});
     lease->state = LeaseState::releasing;  // where a successor begins, also after one that drained
@@ -289,6 +297,7 @@ void Keepers::ended(const ipc::LeaseEnded& end) {
     if (lease == nullptr) {
         return;
     }
+    hear_why(*lease);
     fail_waiter(lease->grant, Error{ErrorCode::internal, "the lease ended before it was given"});
     monitor_.views().lease_changed(*lease);
     std::vector<Waiter> waiting = std::move(lease->releases);

@@ -50,6 +50,7 @@ class Keepers {
     void ask_for_devices(Lease& lease);
     void devices(Lease& lease, const ipc::KeeperDevices& has);
     void failed(Lease& lease, const ipc::KeeperFailed& failure);
+    void hear_why(const Lease& lease);
     void be_patient(Lease& lease, std::chrono::microseconds patience);
     void lose_patience(LeaseId id);
     void given_unbound(const Lease& lease);

@@ -155,6 +155,10 @@ MonitorProcess::~MonitorProcess() {
     std::filesystem::remove_all(work_);
 }
 
+void MonitorProcess::stop(bool stopped) const {
+    must(::kill(pid_, stopped ? SIGSTOP : SIGCONT), "signal the monitor");
+}
+
 bool MonitorProcess::alive() const {
     return ::waitpid(pid_, nullptr, WNOHANG) == 0;
 }

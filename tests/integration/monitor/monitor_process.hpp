@@ -67,6 +67,8 @@ class MonitorProcess {
     [[nodiscard]] Served system_bus_worker() const;
     [[nodiscard]] const ipc::Channel& vault() const { return vault_; }
     [[nodiscard]] bool alive() const;
+    // Stops it, or lets it go on: what it is sent meanwhile is all there when it looks.
+    void stop(bool stopped) const;
     // Into policy.d, beside 10.json, which gives this user 0000:00:04.0.
     void write_policy(const std::string& name, const std::string& text) const;
     [[nodiscard]] std::filesystem::path run_folder() const { return work_ / "run"; }
