@@ -100,8 +100,7 @@ struct KeeperReport {
     LeaseState state = LeaseState::granting;
     std::uint64_t mapped = 0;  // bytes that the kernel charges
     std::uint32_t maps = 0;
-    std::vector<PciAddress> no_reset;  // devices bound that have no working reset of their own
-    auto fields() { return std::tie(state, mapped, maps, no_reset); }
+    auto fields() { return std::tie(state, mapped, maps); }
 };
 
 // The grant (or the addition) failed; nothing was delivered. After a failed grant the keeper cleans up and exits 0.

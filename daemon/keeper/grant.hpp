@@ -17,9 +17,9 @@ namespace iommud::keeper {
 inline constexpr unsigned most_descriptors = 512;
 
 struct GrantedDevices {
-    std::vector<std::string> names;  // "device:0000:00:04.0"
-    std::vector<BorrowedFd> fds;     // the context's
-    std::vector<PciAddress> no_reset;  // have no reset of their own, whether or not they were reset with others now
+    std::vector<std::string> names;    // "device:0000:00:04.0"
+    std::vector<BorrowedFd> fds;       // the context's
+    std::vector<PciAddress> no_reset;  // have no working reset of their own
 };
 
 // The devices of one grant, and what is special about some of them.

@@ -66,7 +66,6 @@ void Keeper::grant() {
     }
     handed_out();
     device_count_ = start_.message.devices.size();
-    reporter_.add_no_reset(devices->no_reset);
     reporter_.set_state(LeaseState::active, Clock::now());
 }
 
@@ -319,7 +318,6 @@ void Keeper::handle_add(AddDevices add) {
     }
     device_count_ += wanted;
     handed_out();
-    reporter_.add_no_reset(devices->no_reset);
     reporter_.report(Clock::now());
 }
 

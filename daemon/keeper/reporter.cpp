@@ -20,10 +20,6 @@ void Reporter::set_mapped(std::uint64_t mapped, std::uint32_t maps, Clock::time_
     }
 }
 
-void Reporter::add_no_reset(const std::vector<PciAddress>& devices) {
-    report_.no_reset.insert(report_.no_reset.end(), devices.begin(), devices.end());
-}
-
 void Reporter::report(Clock::time_point now) {
     due_.reset();
     reported_ = now;

@@ -22,7 +22,6 @@ class Reporter {
 
     void set_state(LeaseState state, Clock::time_point now);
     void set_mapped(std::uint64_t mapped, std::uint32_t maps, Clock::time_point now);
-    void add_no_reset(const std::vector<PciAddress>& devices);
     void report(Clock::time_point now);
 
     // When report() should be called again; nothing: when something changes.

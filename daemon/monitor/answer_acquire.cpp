@@ -93,7 +93,7 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
     const policy::Account& account = *decision->account;  // an allowed request has one
     const Limits limits{account.memory, account.leases, account.devices};
     const bool direct = request.mode != Mode::managed;
-    const std::vector<PciAddress> no_reset_allowed = monitor.keepers().no_reset_allowed(
+    const std::vector<PciAddress> no_reset_allowed = monitor.tenants().no_reset_allowed(
         request.devices, connection.who().uid, connection.endpoint(), decision->allow_no_reset);
     if (Result<void> known = direct ? resets_known(monitor, request.devices, no_reset_allowed) : Result<void>();
         !known) {
@@ -130,6 +130,7 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
         monitor.limit_keepers(account.uid);
         monitor.taints().mark_all(request.devices, lease.record);
     }
+    monitor.tenants().begin(lease.record, request.devices);
 
     // The vault first: it has the most to do.
     std::vector<UniqueFd> to_keeper;
@@ -151,6 +152,7 @@ void answer_acquire(Monitor& monitor, Connection& connection, const ipc::Acquire
                                          .vf_token_for = token.empty() ? std::vector<PciAddress>() : token_takers,
                                          .faults = faults_of(monitor, request.devices)},
                          std::move(to_keeper));
+    monitor.keepers().expect(lease);
     std::vector<UniqueFd> to_worker;
     to_worker.push_back(delivery->first.take());
     connection.send(ipc::DeliveryComing{.cookie = request.cookie, .lease = view_of(lease)}, std::move(to_worker));

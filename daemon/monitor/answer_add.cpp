@@ -68,7 +68,7 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
         connection.fail_request(request.cookie, safe.error());
         return;
     }
-    const std::vector<PciAddress> no_reset_allowed = monitor.keepers().no_reset_allowed(
+    const std::vector<PciAddress> no_reset_allowed = monitor.tenants().no_reset_allowed(
         request.devices, lease->record.holder_uid, connection.endpoint(), decision->allow_no_reset);
     if (Result<void> known = direct ? resets_known(monitor, request.devices, no_reset_allowed) : Result<void>();
         !known) {
@@ -88,6 +88,7 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
     if (direct) {
         monitor.taints().mark_all(request.devices, lease->record);
     }
+    monitor.tenants().begin(lease->record, request.devices);
     monitor.views().lease_changed(*lease);
     monitor.views().bring_up_to_date(connection);
 
@@ -105,6 +106,7 @@ void answer_add(Monitor& monitor, Connection& connection, const ipc::AddRequest&
                                           .vf_token = token_takers.empty() ? "" : decision->vf_token.value_or(""),
                                           .vf_token_for = token_takers},
                          std::move(to_keeper));
+    monitor.keepers().expect(*lease);
     log::info(fmt::format("lease {} gets {} more device(s)", lease->record.id, request.devices.size()),
               {{"IOMMUD_LEASE", std::to_string(lease->record.id)}});
 }

@@ -2,6 +2,9 @@
 // socket.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string_view>
+
 #include "daemon/monitor/answers.hpp"
 #include "daemon/monitor/device_request.hpp"
 #include "daemon/monitor/direct_mode.hpp"
@@ -34,7 +37,9 @@ bool lasting(const Monitor& monitor, const Connection& connection, const ipc::Ex
 }
 
 // What keeps Acquire from giving what policy allows, until an administrator has done something; empty: nothing.
-std::string not_now(const Monitor& monitor, const std::vector<PciAddress>& devices) {
+// `no_reset_allowed`: the devices that may go without a reset.
+std::string not_now(const Monitor& monitor, const std::vector<PciAddress>& devices,
+                    const std::vector<PciAddress>& no_reset_allowed) {
     for (const PciAddress& address : devices) {
         const Device* device = monitor.inventory().find(address);
         if (device == nullptr) {
@@ -43,6 +48,17 @@ std::string not_now(const Monitor& monitor, const std::vector<PciAddress>& devic
         const Standing standing = monitor.standing_of(*device);
         if (cannot_be_leased(standing.state)) {
             return "; but " + refusal(*device, standing).message;
+        }
+        const auto has = [device](std::string_view begin) {
+            return std::any_of(device->capabilities.begin(), device->capabilities.end(),
+                               [begin](const std::string& one) { return one.starts_with(begin); });
+        };
+        if (!has("reset") &&
+            std::find(no_reset_allowed.begin(), no_reset_allowed.end(), address) == no_reset_allowed.end()) {
+            return fmt::format("; but somebody else had {} last, and {}", address.text(),
+                               has("bus_reset") ? "it is reset only with all that is on its bus, when a lease begins "
+                                                  "with all of that"
+                                                : "it has no reset");
         }
     }
     return {};
@@ -107,7 +123,10 @@ void answer_explain(Monitor& monitor, Connection& connection, const ipc::Explain
     }
     if (decision.allowed) {
         monitor.refresh_host();
-        decision.message += not_now(monitor, request.devices);
+        const std::string endpoint = request.user ? std::string() : connection.endpoint();
+        decision.message += not_now(
+            monitor, request.devices,
+            monitor.tenants().no_reset_allowed(request.devices, subject->uid, endpoint, decision.allow_no_reset));
     }
     send_trace(monitor, connection, request, std::move(decision));
 }

@@ -12,7 +12,6 @@
 namespace iommud::monitor {
 namespace {
 
-constexpr std::string_view tenant_prefix = "tenant/";
 // A keeper begins at once, unless it hangs in the kernel or maps a large range just then; who has begun unmaps, which
 // takes seconds for a lot of memory. Whoever is killed wrongly has a successor that does the same.
 constexpr std::chrono::seconds patience_to_begin{2};
@@ -104,16 +103,6 @@ void Keepers::settle() {
     }
 }
 
-void Keepers::held_tenant(const ipc::HeldThing& thing) {
-    if (!std::string_view(thing.name).starts_with(tenant_prefix)) {
-        return;
-    }
-    const auto address = PciAddress::parse(std::string_view(thing.name).substr(tenant_prefix.size()));
-    if (address) {
-        tenants_[*address] = ipc::decode_value<Tenant>(thing.value).value_or(Tenant{});
-    }
-}
-
 void Keepers::granted(const ipc::GrantResult& result, ipc::Channel channel, UniqueFd pidfd) {
     Lease* lease = monitor_.leases().find(result.lease);
     if (lease == nullptr) {
@@ -131,6 +120,7 @@ void Keepers::granted(const ipc::GrantResult& result, ipc::Channel channel, Uniq
         }
         return;
     }
+    monitor_.tenants().withdraw(lease->record.devices);
     fail_waiter(lease->grant, Error{result.code, result.message});
     ended(ipc::LeaseEnded{.lease = result.lease});
 }
@@ -167,17 +157,19 @@ void Keepers::devices(Lease& lease, const ipc::KeeperDevices& has) {
         kill(lease, "has more devices than it was given");
         return;
     }
+    is_given(lease);
     if (has.count == known) {
-        if (!lease.adding.empty() && lease.record.mode != Mode::managed) {
+        lease.addition.reset();
+        if (!std::exchange(lease.adding, {}).empty() && lease.record.mode != Mode::managed) {
             given_unbound(lease);
         }
-        lease.addition.reset();
-        lease.adding.clear();
+        settle_tenants(lease);
         return;
     }
     if (lease.adding.empty()) {  // this monitor's predecessor asked for them
         lease.adding.assign(lease.record.devices.begin() + has.count, lease.record.devices.end());
     }
+    withdraw_tenants(lease.adding, error);
     fail_waiter(lease.addition, error);
     lease.charge->withdraw(static_cast<std::uint32_t>(lease.adding.size()));
     for (const PciAddress& device : lease.adding) {
@@ -221,6 +213,7 @@ void Keepers::report(Lease& lease, const ipc::KeeperReport& report) {
     lease.mapped = direct ? lease.record.memory : report.mapped;  // what its holder maps is not for the keeper to see
     lease.state = std::max(lease.state, report.state);
     if (delivered) {
+        is_given(lease);
         lease.grant.reset();
         const LeaseRecord& record = lease.record;
         log::info(fmt::format("lease {} given to uid {} (pid {}): {} device(s), {} pinned at most, by rule {}",
@@ -229,7 +222,7 @@ void Keepers::report(Lease& lease, const ipc::KeeperReport& report) {
                   {lease_field(record.id), {"IOMMUD_UID", std::to_string(record.holder_uid)}});
     }
     if (report.state == LeaseState::active) {
-        remember_tenants(lease, report.no_reset);
+        settle_tenants(lease);
         if (direct && delivered) {
             given_unbound(lease);
         }
@@ -251,10 +244,27 @@ void Keepers::report(Lease& lease, const ipc::KeeperReport& report) {
 void Keepers::failed(Lease& lease, const ipc::KeeperFailed& failure) {
     const Error error{failure.code, failure.message};
     if (lease.grant) {
+        withdraw_tenants(lease.record.devices, error);
         fail_waiter(lease.grant, error);
         return;  // the keeper cleans up and exits; the charge goes back with LeaseEnded
     }
     lease.addition_error = error;  // the client hears it when the keeper has said what it has
+}
+
+// All but those that are being added: nobody has them yet.
+void Keepers::settle_tenants(const Lease& lease) {
+    std::vector<PciAddress> had = lease.record.devices;
+    std::erase_if(had, [&lease](const PciAddress& device) {
+        return std::find(lease.adding.begin(), lease.adding.end(), device) != lease.adding.end();
+    });
+    monitor_.tenants().settle(lease.record, had);
+}
+
+// They were not given. But who is busy with one is a program outside of the daemon: nobody knows whose it was last.
+void Keepers::withdraw_tenants(const std::vector<PciAddress>& devices, const Error& why) {
+    if (why.code != ErrorCode::device_busy) {
+        monitor_.tenants().withdraw(devices);
+    }
 }
 
 // A keeper that could not give the lease says so and exits, and the vault's word of the exit may be here first.
@@ -360,12 +370,42 @@ void Keepers::given_unbound(const Lease& lease) {
         monitor_.refresh_device(device);
     }
     monitor_.taints().mark_all(lease.record.devices, lease.record);
-    remember_tenants(lease, lease.record.devices);
+    settle_tenants(lease);
+}
+
+void Keepers::expect(Lease& lease) {
+    if (!lease.taken_back) {
+        be_patient(lease, std::chrono::seconds(monitor_.options().grant_timeout));
+    }
+}
+
+void Keepers::is_given(Lease& lease) {
+    if (!lease.taken_back) {
+        lease.patience.reset();
+    }
+}
+
+// The keeper of a lease that is in use stays: its holder would lose that for somebody else's call.
+void Keepers::give_up_waiting(Lease& lease) {
+    const Error error{
+        ErrorCode::device_busy,
+        fmt::format(
+            "the kernel has not given it within {} s: it is being reset, or whoever holds another device on its "
+            "bus keeps the lock of the bus; try again",
+            monitor_.options().grant_timeout)};
+    if (lease.grant) {
+        fail_waiter(lease.grant, error);
+        kill(lease, "does not come to give its lease");
+    } else {
+        fail_waiter(lease.addition, error);
+    }
 }
 
 void Keepers::lose_patience(LeaseId id) {
-    const Lease* lease = monitor_.leases().find(id);
-    if (lease != nullptr && lease->state < LeaseState::draining) {
+    Lease* lease = monitor_.leases().find(id);
+    if (lease != nullptr && lease->state < LeaseState::releasing && !lease->taken_back) {
+        give_up_waiting(*lease);
+    } else if (lease != nullptr && lease->state < LeaseState::draining) {
         kill(*lease, lease->state < LeaseState::releasing ? "does not end its lease" : "does not end its lease's DMA");
     }
 }
@@ -374,35 +414,6 @@ void Keepers::kill(const Lease& lease, const char* fault) {
     log::error(fmt::format("the keeper of lease {} {}: killed", lease.record.id, fault),
                {lease_field(lease.record.id)});
     monitor_.vault().send(ipc::KillChild{.kind = ipc::ChildKind::keeper, .id = lease.record.id});
-}
-
-std::vector<PciAddress> Keepers::no_reset_allowed(const std::vector<PciAddress>& asked, std::uint32_t holder,
-                                                  const std::string& endpoint, bool rule_allows) const {
-    std::vector<PciAddress> allowed;
-    for (const PciAddress& address : asked) {
-        const auto last = tenants_.find(address);
-        if (rule_allows || last == tenants_.end() || last->second == Tenant{holder, endpoint}) {
-            allowed.push_back(address);
-        }
-    }
-    return allowed;
-}
-
-void Keepers::remember_tenants(const Lease& lease, const std::vector<PciAddress>& no_reset) {
-    const Tenant tenant{lease.record.holder_uid, lease.record.endpoint};
-    for (const PciAddress& address : no_reset) {
-        if (std::find(lease.record.devices.begin(), lease.record.devices.end(), address) ==
-            lease.record.devices.end()) {
-            kill(lease, "reported a device that is not its own");
-            return;
-        }
-        const auto [entry, added] = tenants_.try_emplace(address, tenant);
-        if (added || entry->second != tenant) {
-            entry->second = tenant;
-            monitor_.vault().send(
-                ipc::Hold{.name = std::string(tenant_prefix) + address.text(), .value = ipc::encode_value(tenant)});
-        }
-    }
 }
 
 }  // namespace iommud::monitor

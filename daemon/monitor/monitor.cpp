@@ -36,6 +36,7 @@ Monitor::Monitor(boost::asio::io_context& io, const Options& options, Inventory 
       views_(*this),
       endpoints_(*this),
       taints_(*this),
+      tenants_(*this),
       signals_(io, SIGHUP, SIGTERM, SIGINT),
       watchdog_(io),
       bus_retry_(io) {
@@ -66,7 +67,7 @@ void Monitor::start(UniqueFd client_socket, UniqueFd admin_socket, std::function
                                  UniqueFd pidfd) { keepers_.held(held, std::move(channel), std::move(pidfd)); },
             .held_thing =
                 [this](const ipc::HeldThing& thing, UniqueFd socket) {
-                    keepers_.held_tenant(thing);
+                    tenants_.held(thing);
                     taints_.held(thing);
                     endpoints_.held(thing, std::move(socket));
                 },
@@ -159,8 +160,17 @@ std::vector<std::string> Monitor::degraded() const {
 }
 
 Standing Monitor::standing_of(const Device& device) const {
+    const auto state_in = [](const Lease& lease) {
+        return lease.state == LeaseState::draining ? DeviceState::draining : DeviceState::leased;
+    };
     if (const Lease* lease = leases_.holder_of(device.address)) {
-        return {lease->state == LeaseState::draining ? DeviceState::draining : DeviceState::leased, {}};
+        return {state_in(*lease), {}};
+    }
+    for (const Device* member : inventory_.group_members(device.iommu_group)) {
+        if (const Lease* lease = leases_.holder_of(member->address)) {
+            return {state_in(*lease),
+                    fmt::format("{}, of its IOMMU group, is: a group is given as a whole", member->address.text())};
+        }
     }
     return standing_of_unheld(inventory_, device);
 }
@@ -289,6 +299,7 @@ void Monitor::feed_watchdog() {
     watchdog_.expires_after(*interval);
     watchdog_.async_wait([this](const boost::system::error_code& error) {
         if (!error) {
+            refresh_host();  // a list that nobody asks for is true all the same
             feed_watchdog();
         }
     });

@@ -29,6 +29,7 @@
 #include "daemon/monitor/policy_store.hpp"
 #include "daemon/monitor/standing.hpp"
 #include "daemon/monitor/taints.hpp"
+#include "daemon/monitor/tenants.hpp"
 #include "daemon/monitor/vault_stub.hpp"
 #include "daemon/monitor/views.hpp"
 
@@ -54,6 +55,7 @@ class Monitor {
     [[nodiscard]] Views& views() { return views_; }
     [[nodiscard]] Endpoints& endpoints() { return endpoints_; }
     [[nodiscard]] Taints& taints() { return taints_; }
+    [[nodiscard]] Tenants& tenants() { return tenants_; }
     [[nodiscard]] VaultStub& vault() { return *vault_; }
     [[nodiscard]] Admission& admission() { return admission_; }
     [[nodiscard]] KernelInterface kernel() const { return kernel_; }
@@ -114,6 +116,7 @@ class Monitor {
     Views views_;
     Endpoints endpoints_;
     Taints taints_;
+    Tenants tenants_;
     Admission admission_;
     KernelInterface kernel_ = KernelInterface::iommufd;
     FreedMemory freed_memory_ = FreedMemory::exposed;

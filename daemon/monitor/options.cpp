@@ -21,6 +21,10 @@ Options parse_options(int argc, char** argv) {
         ->check(CLI::IsMember({"auto", "simulated"}));
     app.add_option("--run", options.run, "folder of the sockets")->capture_default_str();
     app.add_option("--config", options.config, "folder of policy.d")->capture_default_str();
+    app.add_option("--grant-timeout", options.grant_timeout,
+                   "seconds after which a lease that is not given is given up")
+        ->check(CLI::Range(1, 3600))
+        ->capture_default_str();
     app.add_flag("--no-system-bus", no_system_bus, "do not serve org.iommud1 on the system bus");
     app.add_flag("--system-bus", system_bus, "serve it there although the kernel is simulated");
     app.add_flag("--verbose", options.verbose, "log what is decided, too");

@@ -59,8 +59,9 @@ Result<void> Vault::may_grant(std::uint32_t account_uid) const {
     if (const std::size_t stuck = holdings_.given_up(account_uid); stuck >= most_given_up) {
         return fail(
             ErrorCode::lease_limit,
-            fmt::format("{} processes that kept leases of this account still wait in the kernel, for descriptors "
-                        "that its clients sent; with {} it gets no further lease",
+            fmt::format("{} processes that kept leases of this account still wait in the kernel: for descriptors that "
+                        "its clients sent, or for a bus whose lock somebody else's call on a device of that bus "
+                        "keeps; with {} it gets no further lease",
                         stuck, most_given_up));
     }
     if (!kernel_) {

@@ -79,7 +79,7 @@ TEST_F(Addition, WhoseChildDiedUnheardFailsWhenTheKeeperHasItNot) {
 }
 
 TEST_F(Addition, IsNotOverWhenItsKeeperReportsAMap) {
-    const ipc::KeeperReport mapped{.state = LeaseState::active, .mapped = 4096, .maps = 1, .no_reset = {}};
+    const ipc::KeeperReport mapped{.state = LeaseState::active, .mapped = 4096, .maps = 1};
     ASSERT_EQ(monitor_.keeper_says(0, mapped), SendResult::sent);
 
     ASSERT_EQ(monitor_.keeper_says(0, ipc::KeeperFailed{.code = ErrorCode::device_busy, .message = "busy"}),

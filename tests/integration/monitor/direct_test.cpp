@@ -154,8 +154,8 @@ TEST(Successor, BeginsAnewAfterAKeeperThatDrained) {
     const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
     const BorrowedFd first[] = {monitors.fd(), process.borrow()};
     const BorrowedFd second[] = {later_monitors.fd(), process.borrow()};
-    const ipc::KeeperReport drains{.state = LeaseState::draining, .mapped = 0, .maps = 0, .no_reset = {}};
-    const ipc::KeeperReport releases{.state = LeaseState::releasing, .mapped = 0, .maps = 0, .no_reset = {}};
+    const ipc::KeeperReport drains{.state = LeaseState::draining, .mapped = 0, .maps = 0};
+    const ipc::KeeperReport releases{.state = LeaseState::releasing, .mapped = 0, .maps = 0};
     ASSERT_EQ(monitor.vault().send(ipc::KeeperDied{.lease = 5, .status = "x"}, first), ipc::SendResult::sent);
     ASSERT_EQ(successor.send(drains), ipc::SendResult::sent);
     auto view = next_answer<ipc::LeaseView>(client.worker);

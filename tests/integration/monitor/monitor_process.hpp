@@ -75,10 +75,15 @@ class MonitorProcess {
     [[nodiscard]] std::filesystem::path policy_folder() const { return work_ / "etc" / "policy.d"; }
     // What an administrator's Reload is answered: empty when it was done. `view`, when given, is what it changed.
     std::string reload(const Served& admin, ipc::ManagerView* view = nullptr) const;
-    // The verb that comes next to the vault, decoded; nothing when another one comes, or none.
+    // The verb that comes next to the vault, decoded; nothing when another one comes, or none. What the vault is to
+    // hold is passed over, unless it is asked for.
     template <class Verb>
     [[nodiscard]] std::optional<Verb> verb() const {
-        return ipc::decode<Verb>(next_packet(vault_).bytes);
+        ipc::Packet packet = next_packet(vault_);
+        while (!std::is_same_v<Verb, ipc::Hold> && ipc::decode<ipc::Hold>(packet.bytes)) {
+            packet = next_packet(vault_);
+        }
+        return ipc::decode<Verb>(packet.bytes);
     }
 
     // Speaks to the monitor as the keeper of the n-th held lease.

@@ -11,7 +11,7 @@ namespace iommud::test {
 namespace {
 
 ipc::KeeperReport mapped(std::uint64_t bytes) {
-    return {.state = LeaseState::active, .mapped = bytes, .maps = 1, .no_reset = {}};
+    return {.state = LeaseState::active, .mapped = bytes, .maps = 1};
 }
 
 TEST(Views, OfManyMapsTellTheLastAndNothingOfTheDevices) {

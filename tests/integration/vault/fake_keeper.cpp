@@ -22,10 +22,11 @@ int main() {
             return 3;
         }
         if (const auto start = ipc::decode<ipc::KeeperStart>(packet.bytes)) {
-            const ipc::KeeperReport report{.state = LeaseState::active,
-                                           .mapped = start->reserve,
-                                           .maps = static_cast<std::uint32_t>(packet.fds.size()),
-                                           .no_reset = start->devices};
+            // What it was started with, in the fields that there are.
+            const ipc::KeeperReport report{
+                .state = LeaseState::active,
+                .mapped = start->reserve,
+                .maps = static_cast<std::uint32_t>(100 * start->devices.size() + packet.fds.size())};
             started = true;
             if (start->role == ipc::KeeperRole::successor) {
                 return 0;
@@ -45,7 +46,7 @@ int main() {
             if (!stays) {
                 return 0;
             }
-            static_cast<void>(control.send(ipc::KeeperReport{LeaseState::releasing, 0, 0, {}}));
+            static_cast<void>(control.send(ipc::KeeperReport{LeaseState::releasing, 0, 0}));
         } else {
             return 5;
         }

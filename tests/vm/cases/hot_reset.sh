@@ -40,6 +40,8 @@ print(os.pread(card.fd, 4, register).hex())" "{device:$one}"
 expect 0 "alice gets both" as_holder alice "os.pwrite(card.fd, bytes.fromhex('deadbeef'), register)"
 says deadbeef "and leaves something in a register"
 eventually 20 "the lease ends" no_leases
+expect 0 "Explain tells bob" as bob iommuctl policy explain "$one"
+says "somebody else had $one last, and it is reset only with all that is on its bus" "what one of them alone needs"
 expect 0 "bob gets them then, by a reset of their bus" as_holder bob \
     "print(os.pread(card.fd, 4, register).hex()); os.pwrite(card.fd, bytes.fromhex('beefdead'), register)"
 says 00000000 "without what alice left"
