@@ -81,10 +81,11 @@ struct DevicePattern {
     std::optional<std::string> driver;
     std::optional<std::string> serial;
     std::string text;  // "vendor 8086, device 10d3"
-    // Whether nothing but a number says which device it is that may be another's when a card has been added.
-    [[nodiscard]] bool by_number_alone() const {
-        return (address || iommu_group) && !vendor && !subsystem_vendor && !class_code && !path && !slot && !driver &&
-               !serial;
+    // Whether a number says which device it is that may be another's when a card has been added, and nothing else does:
+    // a class or a driver is no device's own.
+    [[nodiscard]] bool by_number() const {
+        const bool any_address = address && address->text() == "*";
+        return ((address && !any_address) || iommu_group) && !vendor && !subsystem_vendor && !path && !slot && !serial;
     }
 };
 

@@ -92,15 +92,13 @@ void warn_of_allows_under_denies(LoadContext& context, const Policy& policy, con
 void warn_of_numbers(LoadContext& context, const Policy& policy, const EntryPlaces& places) {
     for (std::uint32_t i = 0; i < policy.rules.size(); ++i) {
         const auto& devices = policy.rules[i].devices;
-        const auto moves = [](const DevicePattern& pattern) {
-            return pattern.by_number_alone() &&
-                   !(pattern.address && pattern.address->text() == "*" && !pattern.iommu_group);
-        };
-        if (const auto found = std::find_if(devices.begin(), devices.end(), moves); found != devices.end()) {
+        if (const auto found = std::find_if(devices.begin(), devices.end(),
+                                            [](const DevicePattern& pattern) { return pattern.by_number(); });
+            found != devices.end()) {
             context.warning_at(
                 places.rules[i],
-                fmt::format(R"(rule {} knows a device by {} alone, which may be another device's when a )"
-                            R"(card is added; "path", "slot", "serial" or "vendor" and "device" stay)",
+                fmt::format(R"(rule {} knows a device by {}: addresses and group numbers move when a card )"
+                            R"(is added; "path", "slot" and "serial" stay)",
                             policy.rules[i].id, found->text));
         }
     }

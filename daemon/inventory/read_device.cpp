@@ -36,6 +36,12 @@ class Reading {
     void place(const Slots& slots) {
         const Attribute link = sysfs_.link_target(directory_);
         device_.path = pci_path_of(link.text).value_or("");
+        // Where there are many virtual functions some are on the next bus, with the numbers that others have on theirs.
+        const Attribute physical = sysfs_.link_name(directory_ / "physfn");
+        const auto of = PciAddress::parse(physical.text);
+        if (physical.found != Found::missing && (!of || of->bus != device_.address.bus)) {
+            device_.path.clear();
+        }
         const path folders(link.text);
         for (const path& part : folders) {
             const std::string name = part.string();

@@ -57,11 +57,11 @@ MemoryVerdict check_memory(BorrowedFd memory, std::uint64_t offset, std::uint64_
         return invalid(IOMMUD_MEMORY_NOT_MEMORY);
     }
     constexpr std::uint64_t longest = INT64_MAX;
-    if (offset > longest || offset % page_size != 0) {
-        return invalid_argument(IOMMUD_ARGUMENT_OFFSET, page_size);
-    }
-    if (length == 0 || length > longest - offset || length % page_size != 0) {
+    if (length == 0 || length > longest || length % page_size != 0) {
         return invalid_argument(IOMMUD_ARGUMENT_LENGTH, page_size);
+    }
+    if (offset > longest - length || offset % page_size != 0) {
+        return invalid_argument(IOMMUD_ARGUMENT_OFFSET, page_size);
     }
     // Not by st_blksize: that of a memfd is 2 MiB too where shmem uses huge pages.
     struct statfs file_system {};

@@ -61,7 +61,7 @@ class LockedArray {
             return true;
         }
         const std::size_t next =
-            std::min((wanted + step - 1) / step * step, (most_ * sizeof(T) + page - 1) / page * page);
+            std::min((wanted + step - 1) / step * step, (most_ * sizeof(T) + page_size - 1) / page_size * page_size);
         auto* const bytes = reinterpret_cast<std::byte*>(at_);
         if (locked_ && ::mlock(bytes + usable_, next - usable_) != 0) {
             return false;
@@ -71,7 +71,6 @@ class LockedArray {
     }
 
   private:
-    static inline const std::size_t page = page_size;
     static constexpr std::size_t step = 64 * KiB;  // whole pages of any kernel's
 
     void swap(LockedArray& other) noexcept {

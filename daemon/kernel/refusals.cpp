@@ -21,7 +21,9 @@ constexpr const char* going = "it, or its driver, is going away";
 constexpr const char* cgroup_full = "the account's memory cgroup has no room for what the kernel needs";
 constexpr const char* locked = "it is being reset, or its driver is being changed; try again";
 constexpr const char* group_in_reset = "a device of its IOMMU group is being reset; try again";
-constexpr const char* wants_token = "whoever drives its physical function has set a VF token, and this is not it";
+constexpr const char* wants_token =
+    "its physical function is on a VFIO driver, and this is not its VF token: the one that its last holder set, or one "
+    "that nobody knows";
 constexpr const char* asleep =
     "it does not wake up: power/runtime_status of it in sysfs says so; take its slot's power away and give it back";
 constexpr const char* not_isolated =

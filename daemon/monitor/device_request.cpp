@@ -23,7 +23,7 @@ policy::DeviceFacts facts_of(Monitor& monitor, const Device& device) {
             .class_code = device.class_code,
             .iommu_group = device.iommu_group >= 0 ? std::optional(device.iommu_group) : std::nullopt,
             .path = device.path.empty() ? std::nullopt : std::optional(device.path),
-            .slot = device.slot,
+            .slot = device.slot.empty() && !device.could_read("label") ? std::nullopt : std::optional(device.slot),
             .driver = device.could_read("driver") ? std::optional(device.driver) : std::nullopt,
             .serial = monitor.policy().current().by_serial ? monitor.inventory().serial_number(device) : std::nullopt};
 }

@@ -40,6 +40,7 @@ ipc::ManagerView Views::manager_view() const {
 }
 
 void Views::introduce(Connection& connection) {
+    monitor_.refresh_host();
     connection.send(manager_view());
     for (const auto& [address, device] : monitor_.inventory().devices()) {
         send_device(connection, address);
@@ -97,8 +98,13 @@ void Views::all_devices_changed() {
 
 void Views::note(const Lease& lease) {
     leases_.insert_or_assign(lease.record.id, lease.record);
-    for (const PciAddress& device : lease.record.devices) {
-        devices_.insert(device);
+    for (const PciAddress& address : lease.record.devices) {
+        devices_.insert(address);
+        const Device* device = monitor_.inventory().find(address);
+        for (const Device* member : device == nullptr ? std::vector<const Device*>()
+                                                      : monitor_.inventory().group_members(device->iommu_group)) {
+            devices_.insert(member->address);
+        }
     }
 }
 

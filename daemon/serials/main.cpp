@@ -11,7 +11,10 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "daemon/base/log.hpp"
 #include "daemon/base/pci_address.hpp"
@@ -21,6 +24,17 @@
 namespace iommud::serials {
 namespace {
 
+// By /etc/group alone: a name service may wait.
+std::optional<gid_t> group_of_the_monitor() {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/etc/group", "re"), &std::fclose);
+    while (const ::group* entry = file ? ::fgetgrent(file.get()) : nullptr) {  // NOLINT(concurrency-mt-unsafe)
+        if (std::string_view(entry->gr_name) == "iommud") {
+            return entry->gr_gid;
+        }
+    }
+    return std::nullopt;
+}
+
 // As systemd-tmpfiles makes them: udev's first events come before it. The group is the monitor's; the files inherit it.
 Result<void> make_folders(const std::string& run) {
     const std::string folder = run + "/serials";
@@ -28,12 +42,12 @@ Result<void> make_folders(const std::string& run) {
     if (::stat(folder.c_str(), &status) == 0) {
         return {};
     }
-    const ::group* monitor = ::getgrnam("iommud");  // NOLINT(concurrency-mt-unsafe): one thread
+    const auto monitor = group_of_the_monitor();
     if ((::mkdir(run.c_str(), 0711) != 0 && errno != EEXIST) ||
         (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)) {
         return fail(ErrorCode::internal, errno_message(folder, errno));
     }
-    if (monitor == nullptr || ::chown(folder.c_str(), 0, monitor->gr_gid) != 0 || ::chmod(folder.c_str(), 02750) != 0) {
+    if (!monitor || ::chown(folder.c_str(), 0, *monitor) != 0 || ::chmod(folder.c_str(), 02750) != 0) {
         return fail(ErrorCode::internal, fmt::format("{}: cannot be given to the group iommud", folder));
     }
     return {};

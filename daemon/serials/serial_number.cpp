@@ -45,7 +45,12 @@ class ConfigurationSpace {
                                                                     "may read so far",
                                                                     path_, at));
         }
-        return bytes[0] | std::uint32_t{bytes[1]} << 8 | std::uint32_t{bytes[2]} << 16 | std::uint32_t{bytes[3]} << 24;
+        const std::uint32_t word =
+            bytes[0] | std::uint32_t{bytes[1]} << 8 | std::uint32_t{bytes[2]} << 16 | std::uint32_t{bytes[3]} << 24;
+        if (word == 0xffffffff) {  // what is read of a device that does not answer
+            return fail(ErrorCode::internal, fmt::format("{}: all bits are set at offset {:#x}", path_, at));
+        }
+        return word;
     }
 
   private:
@@ -84,8 +89,7 @@ Result<std::string> serial_number(const std::string& device) {
             }
             return written(*high, *low);
         }
-        // All bits are set where a device does not answer.
-        at = *header == 0xffffffff ? 0 : static_cast<off_t>(*header >> 20 & 0xffc);
+        at = static_cast<off_t>(*header >> 20 & 0xffc);
     }
     return std::string(no_serial_number);
 }

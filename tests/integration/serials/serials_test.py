@@ -54,8 +54,12 @@ class Serials(unittest.TestCase):
     def test_a_list_without_end_ends(self):
         self.assertEqual(self.left(config([(0x100, 1, 0x140, b""), (0x140, 2, 0x100, b"")])), self.of_this("none"))
 
-    def test_a_device_that_does_not_answer_has_none(self):
-        self.assertEqual(self.left(b"\xff" * 4096), self.of_this("none"))
+    def test_of_a_device_that_does_not_answer_nothing_is_known(self):
+        self.assertIn("all bits are set", self.left(b"\xff" * 4096, 1))
+        gone = bytearray(config([(0x100, 3, 0, NUMBER)]))
+        gone[0x108:] = b"\xff" * (4096 - 0x108)  # in the middle of its number
+        self.assertIn("all bits are set", self.left(bytes(gone), 1))
+        self.assertFalse(self.file.exists())
 
     def test_an_offset_below_the_list_ends_it(self):
         self.assertEqual(self.left(config([(0x100, 1, 0x40, b""), (0x40, 3, 0, NUMBER)])), self.of_this("none"))

@@ -234,6 +234,18 @@ TEST(ReadDevice, ResetWithoutMethodsIsForKernelsThatDoNotNameThem) {
     EXPECT_THAT(read(sysfs).capabilities, ElementsAre("reset"));
 }
 
+TEST(ReadDevice, AVirtualFunctionOnAnotherBusHasNoPath) {
+    const FakeSysfs sysfs;
+    sysfs.add_device(edu, 3);
+    sysfs.link(edu, "physfn", sysfs.root() / "0000:00:02.0");
+    const std::string beside_it = read(sysfs).path;
+    std::filesystem::remove(sysfs.root() / "bus/pci/devices" / edu / "physfn");
+    sysfs.link(edu, "physfn", sysfs.root() / "0000:01:00.0");
+
+    EXPECT_EQ(beside_it, "00:04.0");
+    EXPECT_EQ(read(sysfs).path, "");
+}
+
 TEST(ReadDevice, AnEmptyListOfMethodsIsNoReset) {
     const FakeSysfs sysfs;
     sysfs.add_device(edu, 3);

@@ -151,25 +151,28 @@ TEST(Warnings, TellOfASubjectThatIsTheDaemonsOwn) {
                 ElementsAre("test.json:2:2: /rules/0: rule a can never match: its subjects are nobody"));
 }
 
-TEST(Warnings, TellOfDevicesThatAreKnownByANumberAlone) {
-    const char* const why =
-        " alone, which may be another device's when a card is added; \"path\", \"slot\", \"serial\" or "
-        "\"vendor\" and \"device\" stay";
-    EXPECT_THAT(
-        warnings_of(R"({"version": 1, "rules": [
+TEST(Warnings, TellOfDevicesThatAreKnownByANumber) {
+    const std::string why =
+        ": addresses and group numbers move when a card is added; \"path\", \"slot\" and \"serial\" stay";
+    EXPECT_THAT(warnings_of(R"({"version": 1, "rules": [
  {"id": "a", "effect": "allow", "subjects": [{"user": "alice"}], "devices": [{"class": "02"}, {"address": "0000:81:00.0"}]},
  {"id": "d", "effect": "deny", "devices": [{"address": "0000:82:*"}]},
- {"id": "g", "effect": "deny", "devices": [{"iommu_group": 4, "address": "*"}]}]})"),
-        ElementsAre(std::string("test.json:2:2: /rules/0: rule a knows a device by address 0000:81:00.0") + why,
-                    std::string("test.json:3:2: /rules/1: rule d knows a device by address 0000:82:*") + why,
-                    std::string("test.json:4:2: /rules/2: rule g knows a device by address *, iommu_group 4") + why));
+ {"id": "g", "effect": "deny", "devices": [{"iommu_group": 4, "address": "*"}]},
+ {"id": "v", "effect": "deny", "devices": [{"address": "0000:81:00.0", "class": "02", "driver": "vfio-pci"}]}]})"),
+                ElementsAre("test.json:2:2: /rules/0: rule a knows a device by address 0000:81:00.0" + why,
+                            "test.json:3:2: /rules/1: rule d knows a device by address 0000:82:*" + why,
+                            "test.json:4:2: /rules/2: rule g knows a device by address *, iommu_group 4" + why,
+                            "test.json:5:2: /rules/3: rule v knows a device by address 0000:81:00.0, class 02, driver "
+                            "vfio-pci" +
+                                why));
 }
 
-TEST(Warnings, DoNotTellOfNumbersThatNarrowSomethingElse) {
+TEST(Warnings, DoNotTellOfWhatStays) {
     EXPECT_THAT(warnings_of(R"({"version": 1, "rules": [
- {"id": "d", "effect": "deny", "devices": [{"address": "0000:82:*", "vendor": "8086"}, {"address": "*"},
+ {"id": "d", "effect": "deny", "devices": [{"vendor": "8086", "device": "10d3"}, {"address": "*"},
                                            {"path": "00:1c.4/00.0"}, {"slot": "5"}, {"driver": "nvme"},
-                                           {"serial": "52-54-00-ff-ff-12-34-56"}]}]})"),
+                                           {"address": "0000:82:*", "vendor": "8086"},
+                                           {"serial": "52-54-00-ff-ff-12-34-56", "address": "0000:81:00.0"}]}]})"),
                 IsEmpty());
 }
 

@@ -25,7 +25,7 @@ def grant(lease, device, maps, memory):
     """GrantLease, daemon/ipc/vault_messages.hpp."""
     return frame(GRANT, struct.pack("<QIBQQQI", lease, 1000, 0, memory, memory, 64 << 20, maps)
                  + struct.pack("<I", 1) + address(device) + struct.pack("<I", 1) + address(device)
-                 + struct.pack("<I", 1) + b"r" + struct.pack("<II", 1000, 0) + struct.pack("<I", 0))
+                 + struct.pack("<I", 1) + b"r" + struct.pack("<II", 1000, 0) + struct.pack("<III", 0, 0, 0))
 
 
 def read_until(vault, kind):
