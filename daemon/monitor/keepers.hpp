@@ -21,8 +21,8 @@ class Keepers {
     void died(const ipc::KeeperDied& death, ipc::Channel channel, UniqueFd pidfd);
     void ended(const ipc::LeaseEnded& end);
 
-    // What the vault has just been asked for is given, or given up after Options::grant_timeout: somebody else's call on
-    // a device of the same bus may keep the kernel from answering for ever (C37).
+    // What the vault has just been asked for is given, or given up after Options::grant_timeout: somebody else's call
+    // on a device of the same bus may keep the kernel from answering for ever (C37).
     void expect(Lease& lease);
 
     // Ends a lease: holders are asked, and after `grace_usec` it is over. A keeper that has not begun to release two
