@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
     iommud::log::open("iommud-serial");
     const auto address = argc == 2 || argc == 4 ? iommud::PciAddress::parse(argv[1]) : std::nullopt;
     if (!address) {
-        std::fputs("usage: iommud-serial ADDRESS [SYSFS RUN]\n", stderr);
+        static_cast<void>(std::fputs("usage: iommud-serial ADDRESS [SYSFS RUN]\n", stderr));
         return 2;
     }
     ::umask(0027);
