@@ -10,18 +10,12 @@
 #include "daemon/monitor/monitor.hpp"
 
 namespace iommud::monitor {
-namespace {
 
-// A keeper begins at once, unless it hangs in the kernel or maps a large range just then; who has begun unmaps, which
-// takes seconds for a lot of memory. Whoever is killed wrongly has a successor that does the same.
-constexpr std::chrono::seconds patience_to_begin{2};
-constexpr std::chrono::seconds patience_to_unmap{30};
-
-log::Field lease_field(LeaseId id) {
+log::Field Keepers::lease_field(LeaseId id) {
     return {"IOMMUD_LEASE", std::to_string(id)};
 }
 
-void fail_waiter(std::optional<Waiter>& waiter, const Error& error) {
+void Keepers::fail_waiter(std::optional<Waiter>& waiter, const Error& error) {
     if (waiter) {
         if (const auto connection = waiter->connection.lock()) {
             connection->fail_request(waiter->cookie, error);
@@ -29,8 +23,6 @@ void fail_waiter(std::optional<Waiter>& waiter, const Error& error) {
         waiter.reset();
     }
 }
-
-}  // namespace
 
 // From the time since boot on: no answer to a monitor that was here before is taken for one to this.
 Keepers::Keepers(Monitor& monitor)
@@ -83,6 +75,9 @@ void Keepers::held(const ipc::HeldLease& held, ipc::Channel channel, UniqueFd pi
         lease.mapped = lease.record.memory;
     }
     if (!channel.open()) {
+        if (lease.state == LeaseState::granting) {
+            expect(lease);
+        }
         return;
     }
     attach(lease, std::move(channel), std::move(pidfd));
@@ -339,31 +334,6 @@ void Keepers::answer_releases(Lease& lease) {
     lease.releases.clear();
 }
 
-void Keepers::take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason, bool revoked) {
-    const std::chrono::microseconds grace(grace_usec);
-    lease.condemned = lease.condemned || (revoked && lease.record.mode != Mode::managed);
-    if (revoked && lease.condemned) {
-        monitor_.vault().send(ipc::CondemnHolder{.lease = lease.record.id, .grace_usec = grace_usec});
-    }
-    if (lease.keeper) {
-        lease.keeper->send(ipc::TakeBack{.grace_usec = grace_usec, .reason = reason, .kill_holder = lease.condemned});
-    }
-    lease.taken_back = std::chrono::steady_clock::now() + grace;
-    if (lease.state < LeaseState::releasing) {
-        be_patient(lease, grace + patience_to_begin);
-    }
-}
-
-void Keepers::be_patient(Lease& lease, std::chrono::microseconds patience) {
-    lease.patience.emplace(monitor_.io());
-    lease.patience->expires_after(patience);
-    lease.patience->async_wait([this, id = lease.record.id](const boost::system::error_code& error) {
-        if (!error) {
-            lose_patience(id);
-        }
-    });
-}
-
 // Only the keeper of a managed lease binds, and sees whether a reset works.
 void Keepers::given_unbound(const Lease& lease) {
     for (const PciAddress& device : lease.record.devices) {
@@ -371,49 +341,6 @@ void Keepers::given_unbound(const Lease& lease) {
     }
     monitor_.taints().mark_all(lease.record.devices, lease.record);
     settle_tenants(lease);
-}
-
-void Keepers::expect(Lease& lease) {
-    if (!lease.taken_back) {
-        be_patient(lease, std::chrono::seconds(monitor_.options().grant_timeout));
-    }
-}
-
-void Keepers::is_given(Lease& lease) {
-    if (!lease.taken_back) {
-        lease.patience.reset();
-    }
-}
-
-// The keeper of a lease that is in use stays: its holder would lose that for somebody else's call.
-void Keepers::give_up_waiting(Lease& lease) {
-    const Error error{
-        ErrorCode::device_busy,
-        fmt::format(
-            "the kernel has not given it within {} s: it is being reset, or whoever holds another device on its "
-            "bus keeps the lock of the bus; try again",
-            monitor_.options().grant_timeout)};
-    if (lease.grant) {
-        fail_waiter(lease.grant, error);
-        kill(lease, "does not come to give its lease");
-    } else {
-        fail_waiter(lease.addition, error);
-    }
-}
-
-void Keepers::lose_patience(LeaseId id) {
-    Lease* lease = monitor_.leases().find(id);
-    if (lease != nullptr && lease->state < LeaseState::releasing && !lease->taken_back) {
-        give_up_waiting(*lease);
-    } else if (lease != nullptr && lease->state < LeaseState::draining) {
-        kill(*lease, lease->state < LeaseState::releasing ? "does not end its lease" : "does not end its lease's DMA");
-    }
-}
-
-void Keepers::kill(const Lease& lease, const char* fault) {
-    log::error(fmt::format("the keeper of lease {} {}: killed", lease.record.id, fault),
-               {lease_field(lease.record.id)});
-    monitor_.vault().send(ipc::KillChild{.kind = ipc::ChildKind::keeper, .id = lease.record.id});
 }
 
 }  // namespace iommud::monitor

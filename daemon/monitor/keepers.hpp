@@ -1,6 +1,12 @@
 // What becomes of leases: what the vault and the keepers say of them.
 #pragma once
 
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/base/log.hpp"
 #include "daemon/ipc/keeper_messages.hpp"
 #include "daemon/ipc/vault_messages.hpp"
 #include "daemon/monitor/lease_book.hpp"
@@ -32,6 +38,13 @@ class Keepers {
     void take_back(Lease& lease, std::uint64_t grace_usec, const std::string& reason, bool revoked = false);
 
   private:
+    // A keeper begins at once, unless it hangs in the kernel or maps a large range just then; who has begun unmaps,
+    // which takes seconds for a lot of memory. Whoever is killed wrongly has a successor that does the same.
+    static constexpr std::chrono::seconds patience_to_begin{2};
+    static constexpr std::chrono::seconds patience_to_unmap{30};
+
+    [[nodiscard]] static log::Field lease_field(LeaseId id);
+    static void fail_waiter(std::optional<Waiter>& waiter, const Error& error);
     void attach(Lease& lease, ipc::Channel channel, UniqueFd pidfd);
     void packet(LeaseId id, const ipc::Packet& packet);
     void channel_ended(LeaseId id, const std::string& why);

@@ -2,7 +2,6 @@
 // bus (hazard C37). Whoever waits for a lease is told after a while.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "daemon/ipc/keeper_messages.hpp"
@@ -23,31 +22,14 @@ class GrantTimeout : public testing::Test {
                                             std::to_string(::getuid()) + R"("}]}]})");
         ASSERT_EQ(monitor.reload(monitor.connect(true)), "");
     }
-    [[nodiscard]] static std::optional<ipc::GrantLease> ask(const MonitorProcess& monitor, const Served& client) {
-        ipc::AcquireRequest request;
-        request.devices = {*PciAddress::parse("0000:00:04.0")};
-        request.memory = 4096;
-        EXPECT_EQ(client.worker.send(request), SendResult::sent);
-        return monitor.verb<ipc::GrantLease>();
-    }
-    [[nodiscard]] ipc::Channel keeper_of(const MonitorProcess& monitor, LeaseId lease) const {
-        auto [monitors, keepers] = ipc::Channel::pair().value();
-        const BorrowedFd fds[] = {monitors.fd(), process_.borrow()};
-        EXPECT_EQ(
-            monitor.vault().send(ipc::GrantResult{.lease = lease, .granted = true, .code = {}, .message = {}}, fds),
-            SendResult::sent);
-        return std::move(keepers);
-    }
-
-    const UniqueFd process_{static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))};
 };
 
 TEST_F(GrantTimeout, OfAKeeperThatDoesNotComeBackIsSaidAndItIsKilled) {
     const MonitorProcess monitor({}, {}, one_second);
     const Served client = monitor.connect();
-    const auto grant = ask(monitor, client);
+    const auto grant = ask_for_a_lease(monitor, client);
     ASSERT_TRUE(grant);
-    const ipc::Channel keeper = keeper_of(monitor, grant->lease);
+    const ipc::Channel keeper = give_a_keeper(monitor, grant->lease);
 
     const auto refusal = next_answer<ipc::RequestFailed>(client.worker);
 
@@ -62,7 +44,7 @@ TEST_F(GrantTimeout, OfAKeeperThatDoesNotComeBackIsSaidAndItIsKilled) {
 TEST_F(GrantTimeout, OfAVaultsChildThatDoesNotComeBackIsSaid) {
     const MonitorProcess monitor({}, {}, one_second);
     const Served client = monitor.connect();
-    ASSERT_TRUE(ask(monitor, client));
+    ASSERT_TRUE(ask_for_a_lease(monitor, client));
 
     const auto refusal = next_answer<ipc::RequestFailed>(client.worker);
 
@@ -74,9 +56,9 @@ TEST_F(GrantTimeout, OfAVaultsChildThatDoesNotComeBackIsSaid) {
 TEST_F(GrantTimeout, DoesNotTouchALeaseThatWasGiven) {
     const MonitorProcess monitor({}, {}, one_second);
     const Served client = monitor.connect();
-    const auto grant = ask(monitor, client);
+    const auto grant = ask_for_a_lease(monitor, client);
     ASSERT_TRUE(grant);
-    const ipc::Channel keeper = keeper_of(monitor, grant->lease);
+    const ipc::Channel keeper = give_a_keeper(monitor, grant->lease);
     ASSERT_EQ(keeper.send(ipc::KeeperReport{.state = LeaseState::active}), SendResult::sent);
 
     // An addition that is not answered is given up a second after it was asked for, and the first one would have been

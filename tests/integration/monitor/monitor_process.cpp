@@ -1,5 +1,6 @@
 #include "tests/integration/monitor/monitor_process.hpp"
 
+#include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -217,6 +218,23 @@ Served MonitorProcess::take_place(std::size_t fds) const {
         }
     }
     return served;
+}
+
+std::optional<ipc::GrantLease> ask_for_a_lease(const MonitorProcess& monitor, const Served& client) {
+    ipc::AcquireRequest request;
+    request.devices = {*PciAddress::parse("0000:00:04.0")};
+    request.memory = 4096;
+    EXPECT_EQ(client.worker.send(request), ipc::SendResult::sent);
+    return monitor.verb<ipc::GrantLease>();
+}
+
+ipc::Channel give_a_keeper(const MonitorProcess& monitor, LeaseId lease) {
+    auto [monitors, keepers] = ipc::Channel::pair().value();
+    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+    const BorrowedFd fds[] = {monitors.fd(), process.borrow()};
+    EXPECT_EQ(monitor.vault().send(ipc::GrantResult{.lease = lease, .granted = true, .code = {}, .message = {}}, fds),
+              ipc::SendResult::sent);
+    return std::move(keepers);
 }
 
 }  // namespace iommud::test

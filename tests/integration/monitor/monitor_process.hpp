@@ -111,4 +111,9 @@ class MonitorProcess {
     std::vector<ipc::Channel> keepers_;  // the other ends of what the monitor has for them
 };
 
+// Asks with 4 KiB for 0000:00:04.0, which this user may have. What the vault is asked then.
+[[nodiscard]] std::optional<ipc::GrantLease> ask_for_a_lease(const MonitorProcess& monitor, const Served& client);
+// The vault has started a keeper for that lease. The keeper's end of what the monitor got; the process is this one.
+[[nodiscard]] ipc::Channel give_a_keeper(const MonitorProcess& monitor, LeaseId lease);
+
 }  // namespace iommud::test

@@ -2,7 +2,6 @@
 // when the next holder's keeper binds it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "daemon/ipc/codec.hpp"
@@ -37,24 +36,6 @@ class Tenancy : public testing::Test {
         const auto tenant = hold && hold->name == name ? ipc::decode_value<Tenant>(hold->value) : std::nullopt;
         return tenant ? std::optional(tenant->holder) : std::nullopt;
     }
-    [[nodiscard]] static std::optional<ipc::GrantLease> grant(const MonitorProcess& monitor, const Served& client) {
-        ipc::AcquireRequest request;
-        request.devices = {edu};
-        request.memory = 4096;
-        EXPECT_EQ(client.worker.send(request), SendResult::sent);
-        return monitor.verb<ipc::GrantLease>();
-    }
-    // The keeper's end of what the vault gives the monitor.
-    [[nodiscard]] ipc::Channel given(const MonitorProcess& monitor, LeaseId lease) const {
-        auto [monitors, keepers] = ipc::Channel::pair().value();
-        const BorrowedFd fds[] = {monitors.fd(), process_.borrow()};
-        EXPECT_EQ(
-            monitor.vault().send(ipc::GrantResult{.lease = lease, .granted = true, .code = {}, .message = {}}, fds),
-            SendResult::sent);
-        return std::move(keepers);
-    }
-
-    const UniqueFd process_{static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))};
 };
 
 TEST_F(Tenancy, IsNotKnownUntilTheHolderHasTheDevice) {
@@ -69,7 +50,7 @@ TEST_F(Tenancy, IsNotKnownUntilTheHolderHasTheDevice) {
     const auto grant = monitor.verb<ipc::GrantLease>();
     ASSERT_TRUE(grant);
     EXPECT_THAT(grant->no_reset_allowed, ElementsAre(edu)) << "nobody had it";
-    const ipc::Channel keeper = given(monitor, grant->lease);
+    const ipc::Channel keeper = give_a_keeper(monitor, grant->lease);
     ASSERT_EQ(keeper.send(ipc::KeeperReport{.state = LeaseState::active}), SendResult::sent);
     EXPECT_EQ(held(monitor), ::getuid());
 }
@@ -77,7 +58,7 @@ TEST_F(Tenancy, IsNotKnownUntilTheHolderHasTheDevice) {
 TEST_F(Tenancy, IsAsBeforeWhenTheVaultCouldNotGiveTheDevice) {
     const MonitorProcess monitor;
     const Served client = monitor.connect();
-    const auto grant = Tenancy::grant(monitor, client);
+    const auto grant = ask_for_a_lease(monitor, client);
     ASSERT_TRUE(grant);
 
     ASSERT_EQ(monitor.vault().send(ipc::GrantResult{
@@ -92,16 +73,16 @@ TEST_F(Tenancy, IsAsBeforeWhenTheVaultCouldNotGiveTheDevice) {
 TEST_F(Tenancy, StaysUnknownWhenAProgramOutsideHasTheDevice) {
     const MonitorProcess monitor;
     const Served client = monitor.connect();
-    const auto first = grant(monitor, client);
+    const auto first = ask_for_a_lease(monitor, client);
     ASSERT_TRUE(first);
-    const ipc::Channel keeper = given(monitor, first->lease);
+    const ipc::Channel keeper = give_a_keeper(monitor, first->lease);
 
     ASSERT_EQ(keeper.send(ipc::KeeperFailed{.code = ErrorCode::device_busy, .message = "busy"}), SendResult::sent);
     ASSERT_TRUE(next_answer<ipc::RequestFailed>(client.worker));
     ASSERT_EQ(monitor.vault().send(ipc::LeaseEnded{.lease = first->lease}), SendResult::sent);
     ASSERT_TRUE(next_answer<ipc::LeaseGone>(client.worker));
 
-    const auto second = grant(monitor, client);
+    const auto second = ask_for_a_lease(monitor, client);
     ASSERT_TRUE(second);
     EXPECT_THAT(second->no_reset_allowed, IsEmpty());
 }
@@ -110,7 +91,7 @@ TEST_F(Tenancy, OfSomebodyElseAsksForAReset) {
     const MonitorProcess monitor({}, {had_by(::getuid() + 1)});
     const Served client = monitor.connect();
 
-    const auto grant = Tenancy::grant(monitor, client);
+    const auto grant = ask_for_a_lease(monitor, client);
 
     ASSERT_TRUE(grant);
     EXPECT_THAT(grant->no_reset_allowed, IsEmpty());
@@ -120,7 +101,7 @@ TEST_F(Tenancy, OfOnesOwnDoesNot) {
     const MonitorProcess monitor({}, {had_by(::getuid())});
     const Served client = monitor.connect();
 
-    const auto grant = Tenancy::grant(monitor, client);
+    const auto grant = ask_for_a_lease(monitor, client);
 
     ASSERT_TRUE(grant);
     EXPECT_THAT(grant->no_reset_allowed, ElementsAre(edu));

@@ -117,7 +117,7 @@ TEST_F(Nodes, ThatAKernelDoesNotMakeAreNamedByItsOption) {
 TEST_F(Nodes, ThatAKernelDoesNotMakeAreNotNeededByType1) {
     remove("sys/bus/pci/devices/0000:00:04.0/vfio-dev/vfio0/dev");
     if (!node("vfio/vfio")) {
-        GTEST_SKIP() << "who may make no device node";
+        GTEST_SKIP() << "this user may not make device nodes";
     }
 
     EXPECT_THAT(open().error().message, testing::HasSubstr("after a restart of iommud-vault.service"));
@@ -165,7 +165,7 @@ class Probe : public Nodes, public testing::WithParamInterface<Kernel> {};
 TEST_P(Probe, TakesTheInterfaceThatServesDevices) {
     const Kernel& kernel = GetParam();
     if (kernel.iommu && !node("iommu")) {
-        GTEST_SKIP() << "who may make no device node";
+        GTEST_SKIP() << "this user may not make device nodes";
     }
     if (kernel.container) {
         ASSERT_TRUE(node("vfio/vfio"));

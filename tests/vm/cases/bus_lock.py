@@ -6,7 +6,6 @@ import os
 import struct
 import sys
 import threading
-import time
 
 ATTACH = ctypes.c_ulong(0x3B77)  # VFIO_DEVICE_ATTACH_IOMMUFD_PT
 device, path = int(sys.argv[1]), sys.argv[2]
@@ -26,7 +25,8 @@ page_table = next(number for number in range(1, 33) if attach(number, own) == 0)
 page = libc.mmap(None, 4096, 3, 1, os.open(path, os.O_RDWR), 0)
 ctypes.memmove(page, struct.pack("<III", 12, 0, page_table), 12)
 threading.Thread(target=lambda: libc.msync(page, 4096, 4), daemon=True).start()
-time.sleep(3)  # until the page is being written back, which nothing says
+print("writes", flush=True)
+sys.stdin.readline()  # the page is being written back: the FUSE server says so
 threading.Thread(target=lambda: libc.ioctl(device, ATTACH, ctypes.c_void_p(page)), daemon=True).start()
 print("attaches", flush=True)
 sys.stdin.read()

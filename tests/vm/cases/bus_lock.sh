@@ -36,9 +36,15 @@ eventually 60 "a FUSE server serves" grep -q ready /tmp/fuse.log
 coproc ALICE { as alice iommuctl run --device "$one" --memory 1MiB -- python3 "$here/bus_lock.py" "{device:$one}" /tmp/fuse/file 2>&1; }
 alice_in=${ALICE[1]}
 read -r -t 60 line <&"${ALICE[0]}"
-expect 0 "alice keeps the lock of the bus" [ "$line" = attaches ]
-eventually 20 "for as long as a page is not written" grep -q "a write waits" /tmp/fuse.log
-sleep 3 # until her call has come to the page, which nothing says
+expect 0 "alice has a page written back" [ "$line" = writes ]
+eventually 20 "which takes for ever" grep -q "a write waits" /tmp/fuse.log
+echo >&"$alice_in"
+read -r -t 60 line <&"${ALICE[0]}"
+expect 0 "her call's argument is in that page" [ "$line" = attaches ]
+# Two threads of hers wait in the kernel: the one that writes, and the call.
+waiting() { grep -l '^State:.*D' /proc/"$(pgrep -f "bus_lock.py" | tail -1)"/task/*/status | wc -l; }
+both_wait() { [ "$(waiting)" = 2 ]; }
+eventually 20 "and waits with the lock of the bus" both_wait
 expect 1 "bob is answered" bob "$two"
 says "keeps the lock of the bus" "what is in the way"
 expect 0 "a device on another bus is his for the asking" bob "$edu_a"
